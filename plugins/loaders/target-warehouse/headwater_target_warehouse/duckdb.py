@@ -1,0 +1,318 @@
+"""target-duckdb: the warehouse is one DuckDB file."""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet
+from singer_sdk import typing as th
+
+from .errors import LoadError
+from .schema import JSON, TIME, TIMESTAMP, Table, sql_type, wider_type
+from .target import TargetWarehouse
+from .warehouse import AUDIT_SCHEMA, Counts, Warehouse
+
+_TYPE_NAMES = {
+    pa.bool_(): "boolean",
+    pa.int64(): "bigint",
+    pa.float64(): "double",
+    pa.string(): "varchar",
+    pa.binary(): "blob",
+    pa.date32(): "date",
+    TIME: "time",
+    # Naive, in UTC: dbt contracts for both warehouses then agree on `timestamp`.
+    TIMESTAMP: "timestamp",
+    JSON: "json",
+}
+
+
+class DuckDBWarehouse(Warehouse):
+    """One process may write the file at a time: opening waits its turn, up to a bound."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        memory_limit: str = "256MB",
+        lock_timeout: float = 60,
+        on_wait: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Open the file, made if missing.
+
+        Raises:
+            LoadError: it cannot be written, or another process holds it beyond `lock_timeout` s.
+        """
+        self.path = path
+        self._staged: dict[str, list[str]] = defaultdict(list)
+        self._temporary = 0
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LoadError(
+                f"the warehouse's folder {path.parent} cannot be made: {error.strerror}"
+            ) from None
+        self._connection = self._open(lock_timeout, on_wait)
+        self._connection.execute(f"set memory_limit = '{memory_limit}'")
+        # Timestamps with a zone, as Parquet brings them, become UTC when stored without one.
+        self._connection.execute("set timezone = 'UTC'")
+        # The order of rows is in _sdc_sequence; to keep it in storage as well costs memory.
+        self._connection.execute("set preserve_insertion_order = false")
+
+    def _open(
+        self, lock_timeout: float, on_wait: Callable[[str], None]
+    ) -> duckdb.DuckDBPyConnection:
+        deadline = time.monotonic() + lock_timeout
+        waiting = False
+        while True:
+            try:
+                return duckdb.connect(str(self.path))
+            except duckdb.IOException as error:
+                # "Conflicting lock is held in /usr/bin/python3.11 (PID 7)."
+                _, held, holder = str(error).partition("lock is held in ")
+                if not held:
+                    raise LoadError(
+                        f"the warehouse {self.path} cannot be opened: {str(error).splitlines()[0]}"
+                    ) from None
+                holder = holder.split(". ")[0].splitlines()[0]
+                if time.monotonic() > deadline:
+                    raise LoadError(
+                        f"the warehouse {self.path} is held by {holder} since more than "
+                        f"{lock_timeout:g} s; close it there and run again (to look at the data "
+                        f"meanwhile, open the copy headwater-read.duckdb)"
+                    ) from None
+                if not waiting:
+                    on_wait(f"Waiting for the warehouse {self.path}, held by {holder}")
+                waiting = True
+                time.sleep(0.2)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def quote(self, *parts: str) -> str:
+        return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+    def type_name(self, type_: pa.DataType) -> str:
+        if pa.types.is_decimal(type_):
+            if type_.precision > 38:
+                raise LoadError(
+                    f"numeric({type_.precision}, {type_.scale}) has more digits than DuckDB's 38; "
+                    "give the field `x-sql-datatype: text` in the extractor's `schema` extra"
+                )
+            return f"decimal({type_.precision}, {type_.scale})"
+        return _TYPE_NAMES[type_]
+
+    def query(self, sql: str) -> pa.Table:
+        with _one_line_errors():
+            return self._connection.execute(sql).to_arrow_table()
+
+    def execute(self, sql: str) -> int:
+        with _one_line_errors():
+            result = self._connection.execute(sql).fetchone()
+        return result[0] if result and isinstance(result[0], int) else 0
+
+    def columns(self, schema: str, name: str) -> dict[str, pa.DataType]:
+        rows = self._connection.execute(
+            "select lower(column_name), data_type from information_schema.columns "
+            "where table_schema = ? and lower(table_name) = lower(?) "
+            "and table_catalog = current_database()",
+            [schema, name],
+        ).fetchall()
+        return {column: sql_type(type_) or pa.string() for column, type_ in rows}
+
+    def append(self, schema: str, name: str, rows: pa.Table) -> None:
+        self._insert(self.quote(schema, name), rows)
+
+    def _insert(self, ref: str, rows: pa.Table) -> None:
+        with _one_line_errors():
+            self._connection.register("incoming", rows)
+            try:
+                self._connection.execute(f"insert into {ref} by name select * from incoming")
+            finally:
+                self._connection.unregister("incoming")
+
+    def stage(self, table: Table, rows: pa.Table) -> None:
+        name = self.quote("temp", f"{table.schema}.{table.name}")
+        select = f"select * from {name}"
+        if select not in self._staged[table.stream]:
+            schema = table.arrow_schema
+            columns = ", ".join(
+                f"{self.quote(c)} {self.type_name(t)}"
+                for c, t in zip(schema.names, schema.types, strict=True)
+            )
+            self.execute(f"create or replace temp table {name} ({columns})")
+            self._staged[table.stream].append(select)
+        self._insert(name, rows)
+
+    def stage_parquet(self, table: Table, path: Path, metadata: Mapping[str, Any]) -> int:
+        file = pyarrow.parquet.ParquetFile(path)
+        selected = []
+        for column in table.columns:
+            if column.field not in file.schema_arrow.names:
+                value = "null"
+            else:
+                found = _plain_type(file.schema_arrow.field(column.field).type)
+                if found is None or wider_type(column.type, found) != column.type:
+                    raise LoadError(
+                        f"{table.stream}.{column.field}: the batch file's "
+                        f"{file.schema_arrow.field(column.field).type} does not fit "
+                        f"{self.type_name(column.type)}"
+                    )
+                value = self.quote(column.field)
+            selected.append(
+                f"cast({value} as {self.type_name(column.type)}) as {self.quote(column.name)}"
+            )
+        for name, type_ in table.metadata.items():
+            value = _literal(metadata.get(name))
+            if name == "_sdc_sequence":
+                value += " + file_row_number"
+            selected.append(f"cast({value} as {self.type_name(type_)}) as {self.quote(name)}")
+        self._staged[table.stream].append(
+            f"select {', '.join(selected)} from "
+            f"read_parquet({_literal(str(path))}, file_row_number = true)"
+        )
+        return file.metadata.num_rows
+
+    def commit(
+        self, table: Table, *, activate: int | None, hard_delete: bool, audit: Mapping[str, Any]
+    ) -> Counts:
+        ref = self.quote(table.schema, table.name)
+        staged = self._staged.pop(table.stream, [])
+        started = time.monotonic()
+        with _one_line_errors():
+            self._connection.begin()
+            try:
+                counts = self._merge(table, ref, " union all by name ".join(staged))
+                deleted = 0
+                if activate is not None:
+                    deleted = self._activate(ref, activate, hard_delete)
+                counts = Counts(counts.inserted, counts.updated, counts.unchanged, deleted)
+                self.append(
+                    AUDIT_SCHEMA,
+                    "loads",
+                    pa.Table.from_pylist(
+                        [
+                            {
+                                **audit,
+                                "rows_inserted": counts.inserted,
+                                "rows_updated": counts.updated,
+                                "rows_unchanged": counts.unchanged,
+                                "rows_deleted": counts.deleted,
+                                "seconds": audit["seconds"] + time.monotonic() - started,
+                            }
+                        ]
+                    ),
+                )
+                self._connection.commit()
+            except BaseException:
+                self._connection.rollback()
+                raise
+            self._connection.execute(
+                f"drop table if exists {self.quote('temp', f'{table.schema}.{table.name}')}"
+            )
+        return counts
+
+    def _merge(self, table: Table, ref: str, staged: str) -> Counts:
+        if not staged:
+            return Counts()
+        if not table.keys:
+            return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
+        keys = ", ".join(map(self.quote, table.keys))
+        rows, distinct = self._connection.execute(
+            f"select count(*), count(distinct ({keys})) from ({staged})"
+        ).fetchone()
+        if distinct < rows:  # of equal keys, the last in stream order
+            staged = (
+                f"with staged as ({staged}) select * from staged where _sdc_sequence in "
+                f"(select max(_sdc_sequence) from staged group by {keys})"
+            )
+        before = self._connection.execute(f"select count(*) from {ref}").fetchone()[0]
+        if not before:
+            return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
+        changed = self.execute(self.merge_sql(table, ref, staged))
+        after = self._connection.execute(f"select count(*) from {ref}").fetchone()[0]
+        inserted = after - before
+        # A row left as it is has been seen all the same: it belongs to the version being loaded.
+        self.execute(
+            f"update {ref} as t set _sdc_table_version = s._sdc_table_version from ({staged}) as s "
+            f"where s._sdc_table_version is distinct from t._sdc_table_version and "
+            + " and ".join(f"t.{self.quote(k)} = s.{self.quote(k)}" for k in table.keys)
+        )
+        return Counts(inserted, changed - inserted, distinct - changed)
+
+    def _activate(self, ref: str, version: int, hard_delete: bool) -> int:
+        old = f"_sdc_table_version is distinct from {version}"
+        if hard_delete:
+            return self.execute(f"delete from {ref} where {old}")
+        return self.execute(
+            f"update {ref} set _sdc_deleted_at = (now() at time zone 'UTC') "
+            f"where {old} and _sdc_deleted_at is null"
+        )
+
+
+class TargetDuckDB(TargetWarehouse):
+    """Singer target for DuckDB."""
+
+    name = "target-duckdb"
+    config_jsonschema: ClassVar[dict[str, Any]] = th.PropertiesList(
+        th.Property(
+            "path",
+            th.StringType,
+            default="output/headwater.duckdb",
+            description="The warehouse file; made if missing.",
+        ),
+        th.Property(
+            "memory_limit",
+            th.StringType,
+            default="256MB",
+            description="What DuckDB may keep in memory; beyond it spills to disk beside the file.",
+        ),
+        th.Property(
+            "lock_timeout_seconds",
+            th.NumberType,
+            default=60,
+            description="How long to wait for another process that holds the file.",
+        ),
+        *TargetWarehouse.common_settings,
+    ).to_dict()
+
+    def open_warehouse(self) -> DuckDBWarehouse:
+        return DuckDBWarehouse(
+            Path(self.config["path"]),
+            memory_limit=self.config["memory_limit"],
+            lock_timeout=float(self.config["lock_timeout_seconds"]),
+            on_wait=self.logger.warning,
+        )
+
+
+@contextmanager
+def _one_line_errors():
+    try:
+        yield
+    except duckdb.Error as error:
+        raise LoadError(f"DuckDB: {str(error).splitlines()[0]}") from error
+
+
+def _literal(value: Any) -> str:
+    return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType | None:
+    """The column type that holds every value of a Parquet type, None where there is none."""
+    if type_ == JSON or pa.types.is_large_string(type_):
+        return pa.string() if type_ != JSON else JSON
+    if pa.types.is_integer(type_):
+        return None if type_ == pa.uint64() else pa.int64()
+    if pa.types.is_floating(type_):
+        return pa.float64()
+    if pa.types.is_large_binary(type_):
+        return pa.binary()
+    if pa.types.is_timestamp(type_):
+        return TIMESTAMP if type_.unit != "ns" else None
+    if pa.types.is_nested(type_):
+        return None
+    return type_
