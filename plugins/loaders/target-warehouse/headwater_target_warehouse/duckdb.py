@@ -38,7 +38,7 @@ class DuckDBWarehouse(Warehouse):
         self,
         path: Path,
         *,
-        memory_limit: str = "256MB",
+        memory_limit: str = "192MB",
         lock_timeout: float = 60,
         on_wait: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -217,6 +217,10 @@ class DuckDBWarehouse(Warehouse):
         return counts
 
     def _merge(self, table: Table, ref: str, staged: str) -> Counts:
+        """Upsert on the keys by delete and insert of the rows that differ.
+
+        DuckDB's own MERGE keeps every updated row in memory: with little of it, 15 times slower.
+        """
         if not staged:
             return Counts()
         if not table.keys:
@@ -230,19 +234,43 @@ class DuckDBWarehouse(Warehouse):
                 f"with staged as ({staged}) select * from staged where _sdc_sequence in "
                 f"(select max(_sdc_sequence) from staged group by {keys})"
             )
-        before = self._connection.execute(f"select count(*) from {ref}").fetchone()[0]
-        if not before:
+        if not self._connection.execute(f"select count(*) from {ref}").fetchone()[0]:
             return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
-        changed = self.execute(self.merge_sql(table, ref, staged))
-        after = self._connection.execute(f"select count(*) from {ref}").fetchone()[0]
-        inserted = after - before
+        same_key = " and ".join(f"t.{self.quote(k)} = s.{self.quote(k)}" for k in table.keys)
+        names = [c.name for c in table.columns if c.name not in table.keys]
+        differs = " or ".join(
+            f"t.{self.quote(n)} is distinct from s.{self.quote(n)}"
+            for n in dict.fromkeys([*names, "_sdc_deleted_at"])
+        )
+        self.execute(
+            f"create or replace temp table changed as "
+            f"select s.*{self._kept_by_deletion(table, names)}, t.rowid is null as _is_new "
+            f"from ({staged}) as s left join {ref} as t on {same_key} "
+            f"where t.rowid is null or {differs}"
+        )
+        inserted = self._connection.execute("select count(*) from changed where _is_new")
+        inserted = inserted.fetchone()[0]
+        updated = self.execute(f"delete from {ref} as t using changed as s where {same_key}")
+        self.execute(f"insert into {ref} by name select * exclude (_is_new) from changed")
+        self.execute("drop table changed")
         # A row left as it is has been seen all the same: it belongs to the version being loaded.
         self.execute(
             f"update {ref} as t set _sdc_table_version = s._sdc_table_version from ({staged}) as s "
-            f"where s._sdc_table_version is distinct from t._sdc_table_version and "
-            + " and ".join(f"t.{self.quote(k)} = s.{self.quote(k)}" for k in table.keys)
+            f"where {same_key} and s._sdc_table_version is not null "
+            f"and s._sdc_table_version is distinct from t._sdc_table_version"
         )
-        return Counts(inserted, changed - inserted, distinct - changed)
+        return Counts(inserted, updated, distinct - inserted - updated)
+
+    def _kept_by_deletion(self, table: Table, names: list[str]) -> str:
+        """A log-based tap's deletion carries the key alone: the other values stay as they were."""
+        if "_sdc_deleted_at" in table.metadata:
+            return ""
+        kept = ", ".join(
+            f"case when s._sdc_deleted_at is null then s.{self.quote(n)} "
+            f"else coalesce(s.{self.quote(n)}, t.{self.quote(n)}) end as {self.quote(n)}"
+            for n in names
+        )
+        return f" replace ({kept})"
 
     def _activate(self, ref: str, version: int, hard_delete: bool) -> int:
         old = f"_sdc_table_version is distinct from {version}"
@@ -268,7 +296,7 @@ class TargetDuckDB(TargetWarehouse):
         th.Property(
             "memory_limit",
             th.StringType,
-            default="256MB",
+            default="192MB",
             description="What DuckDB may keep in memory; beyond it spills to disk beside the file.",
         ),
         th.Property(

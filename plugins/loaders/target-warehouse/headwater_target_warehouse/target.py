@@ -8,7 +8,7 @@ import time
 import uuid
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import unquote, urlparse
@@ -24,11 +24,13 @@ from singer_sdk.target_base import Target
 
 from .errors import LoadError, ValueMisfit
 from .records import RecordReader
-from .schema import METADATA_COLUMNS, TIMESTAMP, Table, table_from_schema
+from .schema import TIMESTAMP, Table, table_from_schema
 from .warehouse import AUDIT_SCHEMA, Counts, Warehouse
 
+# Arrow's own allocator keeps what it once had; the system's gives it back.
+pa.set_memory_pool(pa.system_memory_pool())
 # Records are parsed in chunks of about this size: enough to be fast, little to hold.
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 8 << 20
 # Rows that came in are made visible at the next STATE after this time, however few.
 COMMIT_SECONDS = 60
 

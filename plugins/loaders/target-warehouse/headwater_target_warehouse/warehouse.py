@@ -10,7 +10,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from .errors import LoadError
-from .schema import METADATA_COLUMNS, TIMESTAMP, Table, wider_type
+from .schema import TIMESTAMP, Table, wider_type
 
 AUDIT_SCHEMA = "_headwater"
 _TEXT, _COUNT = pa.string(), pa.int64()
@@ -191,46 +191,7 @@ class Warehouse(ABC):
         beyond = self.query(f"select count(*) from {ref} where abs({column}) > {2**53}")
         return beyond.column(0)[0].as_py() == 0
 
-    def merge_sql(self, table: Table, target: str, source: str) -> str:
-        """One MERGE of deduplicated `source` rows into `target` on the table's keys.
-
-        A row equal in every data column is left as it is. A record that marks a deletion may carry
-        the key alone, so what it leaves out is kept.
-        """
-        data = [*(c.name for c in table.columns), "_sdc_deleted_at"]
-        data = list(dict.fromkeys(data))
-        names = table.arrow_schema.names
-        types = dict(zip(names, table.arrow_schema.types, strict=True))
-        on = " and ".join(f"t.{self.quote(k)} = s.{self.quote(k)}" for k in table.keys)
-        changed = " or ".join(
-            self.differs(f"t.{self.quote(n)}", f"s.{self.quote(n)}", types[n])
-            for n in data
-            if n not in table.keys
-        )
-        every = ", ".join(f"{self.quote(n)} = s.{self.quote(n)}" for n in names)
-        given = ", ".join(
-            f"{self.quote(n)} = coalesce(s.{self.quote(n)}, t.{self.quote(n)})" for n in names
-        )
-        deletion = (
-            f"when matched and s._sdc_deleted_at is not null then update set {given} "
-            if "_sdc_deleted_at" not in table.metadata
-            else ""
-        )
-        columns = ", ".join(map(self.quote, names))
-        values = ", ".join(f"s.{self.quote(n)}" for n in names)
-        return (
-            f"merge into {target} as t using ({source}) as s on {on} {deletion}"
-            f"when matched and ({changed}) then update set {every} "
-            f"when not matched then insert ({columns}) values ({values})"
-        )
-
-    def differs(self, left: str, right: str, type_: pa.DataType) -> str:
-        return f"{left} is distinct from {right}"
-
 
 def _names_and_types(table: Table) -> tuple[list[str], list[pa.DataType]]:
     schema = table.arrow_schema
     return schema.names, schema.types
-
-
-__all__ = ["AUDIT_SCHEMA", "AUDIT_TABLES", "METADATA_COLUMNS", "Counts", "Warehouse"]
