@@ -152,9 +152,7 @@ class Server:
 
     def _end_leftovers(self) -> None:
         """End children that outlived a killed postmaster, and remove its pid file."""
-        leftovers = [
-            process for process in psutil.process_iter() if self._is_ours(process)
-        ]
+        leftovers = [process for process in psutil.process_iter() if self._is_ours(process)]
         for sign in (signal.SIGQUIT, signal.SIGKILL):
             for process in leftovers:
                 with contextlib.suppress(psutil.NoSuchProcess):
@@ -181,24 +179,8 @@ class Server:
         self._make_own(new, directory=True)
         settings = [f"-c{name}={value}" for name, value in SETTINGS.items()]
         self._run(
-            *(
-                "initdb",
-                "-D",
-                str(new),
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--no-sync",
-            ),
-            *(
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                *settings,
-            ),
+            *("initdb", "-D", str(new), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"),
+            *("--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8", *settings),
         )
         # The superuser has no password, so nobody logs in as it.
         (new / "pg_hba.conf").write_text(
@@ -300,9 +282,7 @@ class Server:
             self.directory.mkdir(parents=True, exist_ok=True)
             lock = (self.directory / "lock").open("w")
         except OSError as error:
-            raise ServerError(
-                f"cannot write to {self.directory}: {error.strerror}"
-            ) from error
+            raise ServerError(f"cannot write to {self.directory}: {error.strerror}") from error
         with lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
@@ -339,7 +319,5 @@ def _alive(process: psutil.Process) -> bool:
 def _reason(output: str) -> str:
     """The line that says why, of a Postgres program's output."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    telling = [
-        line for line in lines if any(w in line for w in ("FATAL:", "error:", "ERROR:"))
-    ]
+    telling = [line for line in lines if any(w in line for w in ("FATAL:", "error:", "ERROR:"))]
     return (telling or lines or [""])[-1]
