@@ -147,7 +147,7 @@ PAYMENTS = [
 ]
 HUGE_WEIGHT = "99999999999999999999999999999.999999999"  # all that DECIMAL(38, 9) holds
 LINES = (1, 1, 1, 2, 2, 2, 3, 4, 4, 5)  # of ten orders: 25
-TERMS = (3, 6, 9, 18)  # months of 30 days
+TERMS = (3, 6, 6, 12)  # months of 30 days
 
 
 class Person(NamedTuple):
@@ -197,7 +197,7 @@ def pick(r: Random, choices: Sequence) -> Any:
 
 def moment(us: int) -> str:
     """A timestamptz, as text: COPY takes text several times faster than datetimes."""
-    return str(EPOCH + timedelta(microseconds=us))
+    return (EPOCH + timedelta(microseconds=us)).isoformat(" ", "microseconds")
 
 
 def date_of(day: int) -> date:
@@ -339,18 +339,20 @@ def pricing(number: int, seed: int) -> tuple[int, int, int, int | None]:
 
 @cache
 def promotion_of(number: int, seed: int) -> tuple[str, str, Decimal, int, int | None]:
-    """Name, coupon_type, price_treatment, start and end of a promotion of history."""
+    """Name, coupon_type, price_treatment, start and end (None: never) of a promotion."""
     r = rng(seed, "promotion", number)
     name = f"{pick(r, ('Tết', 'Black Friday', 'Mùa hè', '11.11', 'Flash sale ⚡'))} #{number}"
     if r.random() < 0.6:
-        coupon_type, treatment = ("Percentage", Decimal(int(r.random() * 27) * 25 + 500) / 10)
-        treatment = (treatment / 10).quantize(Decimal("0.01"))
+        coupon_type, treatment = "Percentage", Decimal(20 + int(r.random() * 260)) / 4
     else:
         coupon_type, treatment = "Fixed Amount", Decimal(10 + int(r.random() * 19) * 10)
     starts = day_start(number * 18 - 30)
     expires = starts + int(7 + r.random() * 110) * DAY
-    if number > FIXED["promotions"] - 5:  # the next days see some end
-        expires = day_start(DAYS + (number - 36) * 2) + 10 * HOUR
+    if (later := number - FIXED["promotions"]) > 0:  # from the day after it is made
+        starts = day_start(DAYS + later * EVERY["promotions"])
+        expires = starts + int(3 + r.random() * 11) * DAY
+    elif later > -5:  # the first days after history see some end
+        expires = day_start(DAYS + (later + 4) * 2) + 10 * HOUR
     return name, coupon_type, treatment, starts, None if number % 8 == 0 else expires
 
 
@@ -428,11 +430,8 @@ class World:
     def new(self, kind: str, day: int) -> Iterator[tuple[int, int]]:
         """(number, moment) of what comes to be on a day, in order of both, to 23:30."""
         first, last = self.known(kind, day - 1) + 1, self.known(kind, day)
-        r, start, slot = (
-            rng(self.seed, kind, day),
-            day_start(day),
-            23.5 * HOUR / (last - first + 1 or 1),
-        )
+        r, start = rng(self.seed, kind, day), day_start(day)
+        slot = 23.5 * HOUR / max(1, last - first + 1)
         for number in range(first, last + 1):
             yield number, start + int((number - first + r.random()) * slot)
 
@@ -478,9 +477,10 @@ class World:
         country = pick(r, ("VN", "VN", "JP", "KR", "US", "DE", None))
         return number, f"{pick(r, GIVENS)}{pick(r, ('co', '™', ' & Sons', 'ify'))} {number}", country, *self._stamps(at, r)  # fmt: skip
 
-    def promotion(self, number: int) -> tuple:
+    def promotion(self, number: int, at: int | None = None) -> tuple:
+        """A promotion's row, made at a moment, or ten days before it starts."""
         name, coupon_type, treatment, starts, expires = promotion_of(number, self.seed)
-        made = moment(min(starts, day_start(DAYS) - DAY) - 10 * DAY + 123_456)
+        made = moment(at or starts - 10 * DAY)
         ends = moment(expires) if expires else None
         return number, name, coupon_type, treatment, moment(starts), ends, made, made
 
@@ -489,16 +489,17 @@ class World:
         r = rng(self.seed, "listing", number)
         what, day = product(number, self.seed), day_of(at)
         promotion = what.promotion
-        if promotion and (promotion_of(promotion, self.seed)[4] or at + 1) <= day_start(DAYS):
+        now = max(at, day_start(DAYS))
+        if promotion and (promotion_of(promotion, self.seed)[4] or now + 1) <= now:
             promotion = None
         reviews = 0 if r.random() < 0.2 else int(low(r, 4) * 3000)
         # The newest twentieth of the brands has no products yet.
-        brands = max(1, self.known("brands", day - 1) * 19 // 20)
+        brands = self.known("brands", max(-1, day - 1)) * 19 // 20
         return (
             number,
             what.name,
             category_of(number, self.seed),
-            1 + int(r.random() * max(1, self.known("sellers", day - 1))),
+            1 + int(r.random() * self.known("sellers", max(-1, day - 1))),
             None if r.random() < 0.1 else 1 + int(r.random() * brands),
             promotion,
             money(what.price),
@@ -675,6 +676,12 @@ def copy(connection: psycopg.Connection, table: str, rows: Iterable[tuple]) -> i
     return count
 
 
+def read_clock(connection: psycopg.Connection) -> tuple[int, float, date] | None:
+    """The seed, the scale and the last day of the data; None: there is no data."""
+    (exists,) = connection.execute("select to_regclass('sandbox.clock') is not null").fetchone()
+    return connection.execute("table sandbox.clock").fetchone() if exists else None
+
+
 def seed(
     connection: psycopg.Connection,
     scale: float,
@@ -684,12 +691,15 @@ def seed(
 ) -> None:
     """Make the schemas and fill them with history, in one transaction: it is all there, or nothing.
 
-    `replace` drops what is there. `progress` is told each table and its rows.
+    What is there stays, unless `replace`. `progress` is told each table and its rows.
     """
     world = World(seed, scale)
     with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(0)")  # one at a time
         if replace:
             connection.execute("drop schema if exists rainbow, lana, sandbox cascade")
+        elif read_clock(connection):
+            return
         connection.execute(files("headwater_sandbox").joinpath("schema.sql").read_text())
         # The sandbox's own memory: no plugin reads it.
         connection.execute("create schema sandbox")

