@@ -1,0 +1,50 @@
+with
+
+facilities as (
+
+    select * from {{ ref('stg_lana__facilities') }}
+
+),
+
+performance as (
+
+    select * from {{ ref('int_facility_performance') }}
+
+),
+
+final as (
+
+    select
+
+        ---------- ids
+        facilities.facility_id,
+        facilities.customer_id,
+
+        ---------- strings
+        facilities.status,
+        facilities.currency_code,
+
+        ---------- numerics
+        cast(facilities.principal_amount as numeric(28, 2)) as principal_amount,
+        cast(facilities.outstanding_balance as numeric(28, 2)) as outstanding_balance,
+        cast(performance.disbursed_amount as numeric(28, 2)) as disbursed_amount,
+        cast(performance.repaid_amount as numeric(28, 2)) as repaid_amount,
+        performance.repayment_ratio,
+        cast(facilities.annual_rate as numeric(18, 6)) as annual_rate,
+
+        ---------- dates
+        facilities.opened_on,
+
+        ---------- timestamps
+        performance.first_disbursed_at,
+        performance.last_paid_at,
+        facilities.updated_at
+
+    from facilities
+
+    left join performance
+        on facilities.facility_id = performance.facility_id
+
+)
+
+select * from final

@@ -1,0 +1,33 @@
+with
+
+transactions as (
+
+    select * from {{ ref('stg_lana__transactions') }}
+
+),
+
+final as (
+
+    select
+
+        ---------- ids
+        transaction_id,
+        customer_id,
+        facility_id,
+
+        ---------- strings
+        transaction_type,
+        currency_code,
+
+        ---------- numerics
+        cast(amount as numeric(28, 2)) as amount,
+
+        ---------- timestamps
+        transacted_at,
+        updated_at
+
+    from transactions
+
+)
+
+select * from final

@@ -1,0 +1,9 @@
+{#- No two rows share the values of these columns; null is a value. -#}
+{% test unique_together(model, columns) %}
+    select
+        {{ columns | join(', ') }},
+        count(*) as row_count
+    from {{ model }}
+    group by {{ columns | join(', ') }}
+    having count(*) > 1
+{% endtest %}
