@@ -183,10 +183,11 @@ class _Day:
         }.items():
             for number, at in self.world.new(kind, self.number):
                 row = make(number, at)
-                if kind == "products":  # its category and its brand may have been deleted
+                if kind == "products":  # what it refers to may have ended since it was thought of
                     category = row[2] if row[2] in leaves else pick(self.r, leaves)
                     brand = row[4] if row[4] in brands else None
-                    row = (*row[:2], category, row[3], brand, *row[5:])
+                    promotion = row[5] if self._is_on(row[5], at) else None
+                    row = (*row[:2], category, row[3], brand, promotion, *row[6:])
                 self.inserts[f"rainbow.{kind}"].append(row)
 
     def _change_promotions(self) -> None:
