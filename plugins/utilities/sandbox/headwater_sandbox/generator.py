@@ -410,7 +410,11 @@ def withdrawal(deposit: int, amount: int, at: int, seed: int) -> tuple[int, int]
 
 
 class World:
-    """How much of everything there is on each day, and the rows, for one seed and scale."""
+    """How much of everything there is on each day, and the rows, for one seed and scale.
+
+    The methods named after an entity give the row of that number, in the order of its table's
+    columns, as it came to be at a moment.
+    """
 
     def __init__(self, seed: int, scale: float):
         self.seed = seed
@@ -517,9 +521,8 @@ class World:
 
     def order(
         self, number: int, at: int, price_of: Callable[[int, int], tuple[int, int | None] | None]
-    ) -> tuple[tuple, list[tuple], int]:
-        """An order's row, its lines, and the moment of its last change before the day after history
-        or, later, the day after it was placed.
+    ) -> tuple[tuple, list[tuple]]:
+        """An order's row and its lines, as they are at the end of history or of a later day.
 
         `price_of(product, moment)`: hundredths of VND and promotion; None: not for sale.
         """
@@ -557,7 +560,7 @@ class World:
             placed,
             moment(changed),
         )
-        return row, list(lines.values()), changed
+        return row, list(lines.values())
 
     def lana_customer(self, number: int, at: int) -> tuple:
         r = rng(self.seed, "lana customer", number)
@@ -760,9 +763,9 @@ def _copy_orders(connection: psycopg.Connection, world: World, progress: Callabl
         ahead = aside.submit(draw)
         while chunk := ahead.result():
             ahead = aside.submit(draw)
-            orders += copy(connection, "rainbow.orders", (row for row, *_ in chunk))
+            orders += copy(connection, "rainbow.orders", (row for row, _ in chunk))
             lines += copy(
-                connection, "rainbow.order_details", (line for _, own, _ in chunk for line in own)
+                connection, "rainbow.order_details", (line for _, own in chunk for line in own)
             )
     progress("rainbow.orders", orders)
     progress("rainbow.order_details", lines)
@@ -804,7 +807,7 @@ def _copy_credit(connection: psycopg.Connection, world: World, progress: Callabl
                 number += 1
                 if facility:
                     customer, _, currency, _ = world.facility_terms(
-                        facility, opened[facility][0] // DAY - day_start(0) // DAY
+                        facility, day_of(opened[facility][0])
                     )
                     yield world.transaction(
                         number, customer, facility, what.type, what.amount, currency, at

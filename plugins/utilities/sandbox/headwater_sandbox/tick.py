@@ -261,7 +261,7 @@ class _Day:
             return int(price * 100), promotion if self._is_on(promotion, at) else None
 
         for order, at in self.world.new("orders", self.number):
-            row, lines, _ = self.world.order(order, at, price_of)
+            row, lines = self.world.order(order, at, price_of)
             self.inserts["rainbow.orders"].append(row)
             self.inserts["rainbow.order_details"] += lines
             for _, product, _, quantity, *_ in lines:
