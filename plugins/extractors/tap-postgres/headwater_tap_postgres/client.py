@@ -64,9 +64,7 @@ class Connector(PostgresConnector):
     snapshot: str
     """`pg_current_snapshot()` of the latest read."""
 
-    def columns(
-        self, schema: str | None, table: str | None = None
-    ) -> dict[str, dict[str, Column]]:
+    def columns(self, schema: str | None, table: str | None = None) -> dict[str, dict[str, Column]]:
         """Return the columns of the tables and views of a schema, by table and name; of one
         table if it is given. Empty if there is none. A column of a view counts as nullable."""
         tables: dict[str, dict[str, Column]] = {}
@@ -91,35 +89,22 @@ class Connector(PostgresConnector):
             return super().discover_catalog_entries(**kwargs)
 
     def discover_catalog_entry(
-        self,
-        engine,
-        inspected,
-        schema_name,
-        table_name,
-        is_view,
-        *,
-        reflected_columns,
-        **kwargs,
+        self, engine, inspected, schema_name, table_name, *args, reflected_columns, **kwargs
     ):
         if schema_name not in self._discovered:
             self._discovered[schema_name] = self.columns(schema_name)
-        columns = self._discovered[schema_name][table_name]
+        # A table that comes or goes during discovery has none.
+        columns = self._discovered[schema_name].get(table_name, {})
+        wired = [
+            {**reflected, "type": self.wire(columns[reflected["name"]])}
+            for reflected in reflected_columns
+            if reflected["name"] in columns
+        ]
         return super().discover_catalog_entry(
-            engine,
-            inspected,
-            schema_name,
-            table_name,
-            is_view,
-            reflected_columns=[
-                {**column, "type": self.wire(columns[column["name"]])}
-                for column in reflected_columns
-            ],
-            **kwargs,
+            engine, inspected, schema_name, table_name, *args, reflected_columns=wired, **kwargs
         )
 
-    def get_table_columns(
-        self, full_table_name, column_names=None
-    ) -> dict[str, sa.Column]:
+    def get_table_columns(self, full_table_name, column_names=None) -> dict[str, sa.Column]:
         _, schema, table = self.parse_full_table_name(full_table_name)
         return {
             name: sa.Column(name, self.wire(column), nullable=column.is_nullable)
@@ -130,9 +115,7 @@ class Connector(PostgresConnector):
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
         with super()._connect() as connection:
-            self.snapshot = connection.scalar(
-                _SESSION, execution_options={"stream_results": False}
-            )
+            self.snapshot = connection.scalar(_SESSION, execution_options={"stream_results": False})
             yield connection
 
 
@@ -158,7 +141,9 @@ class Stream(PostgresStream):
                 yield f"{self.name} has no column {name}, which is its key"
         if self.replication_method == REPLICATION_INCREMENTAL:
             name = self.replication_key
-            if name not in self.columns:
+            if not name:
+                yield f"{self.name} is INCREMENTAL and has no replication key"
+            elif name not in self.columns:
                 yield f"{self.name} has no column {name}, which is its replication key"
             elif self.columns[name].is_nullable:
                 yield (

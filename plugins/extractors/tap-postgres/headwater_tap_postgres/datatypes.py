@@ -12,9 +12,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine, UserDefinedType
 from tap_postgres.client import PostgresSQLToJSONSchema
 
-_REMEDY = (
-    "exclude the row by stream_options.*.custom_where_clauses, or deselect the column"
-)
+_REMEDY = "exclude the row by stream_options.*.custom_where_clauses, or deselect the column"
 TEMPORAL = {"date", "timestamp without time zone", "timestamp with time zone"}
 
 
@@ -49,9 +47,7 @@ def _double(value):
 def _date(value):
     # Neither infinity, nor a year before 1 or after 9999, is a date in JSON Schema.
     if value[4] != "-" or value[-1] == "C":
-        raise ValueError(
-            f"holds {value}, which is no ISO date: {_REMEDY}, or set dates_as_string"
-        )
+        raise ValueError(f"holds {value}, which is no ISO date: {_REMEDY}, or set dates_as_string")
     return value
 
 
@@ -89,6 +85,7 @@ _TYPES: dict[str, tuple[type[TypeEngine], Callable, Callable | None]] = {
     "text": (sa.Text, _as_is, None),
     "character varying": (sa.String, _as_is, None),
     "character": (sa.String, _as_is, None),  # a cast would strip its padding
+    "bpchar": (sa.String, _as_is, None),
     "date": (sa.Date, _as_text, _date),
     "time without time zone": (sa.Time, _as_text, None),
     "timestamp without time zone": (sa.DateTime, _as_text, _naive),
@@ -112,11 +109,7 @@ class Wire(UserDefinedType):
 
     def __init__(self, column: Column):
         self.column = column
-        kind = (
-            _ARRAY
-            if column.datatype.endswith("[]")
-            else _TYPES.get(column.base, _OTHER)
-        )
+        kind = _ARRAY if column.datatype.endswith("[]") else _TYPES.get(column.base, _OTHER)
         self.like, self._select, self._convert = kind
 
     def column_expression(self, column):
@@ -147,9 +140,7 @@ class JSONSchema(PostgresSQLToJSONSchema):
             schema = {"type": ["string"], "contentEncoding": "base64"}
         elif like is sa.String:
             length = re.search(r"\((\d+)\)", column.datatype)
-            schema = super().to_jsonschema(
-                sa.String(int(length[1]) if length else None)
-            )
+            schema = super().to_jsonschema(sa.String(int(length[1]) if length else None))
         else:
             schema = super().to_jsonschema(like())
         if like is postgresql.JSON:  # null is a JSON value

@@ -5,8 +5,10 @@ import logging
 import os
 import re
 import sys
+from contextlib import suppress
 from fnmatch import fnmatch
 from functools import cached_property
+from typing import ClassVar
 
 import click
 import sqlalchemy as sa
@@ -49,7 +51,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
 
     package_name = "headwater-tap-postgres"
     default_stream_class = Stream
-    config_jsonschema = {
+    config_jsonschema: ClassVar[dict] = {
         **tap_postgres.tap.TapPostgres.config_jsonschema,
         "properties": {
             **tap_postgres.tap.TapPostgres.config_jsonschema["properties"],
@@ -62,9 +64,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
         required = ("host", "user", "password", "database")
         missing = [name for name in required if not self._config.get(name)]
         if missing and raise_errors and not self._config.get("sqlalchemy_url"):
-            raise Refusal(
-                f"set {', '.join(missing)} of {self.name} (or sqlalchemy_url)"
-            )
+            raise Refusal(f"set {', '.join(missing)} of {self.name} (or sqlalchemy_url)")
         return super()._validate_config(raise_errors=raise_errors)
 
     @cached_property
@@ -88,13 +88,9 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
             if any(schema.x_sql_datatype for schema in properties.values()):
                 continue
             schema_name = entry.metadata.root.schema_name
-            columns = self.connector.columns(schema_name, entry.table).get(
-                entry.table, {}
-            )
+            columns = self.connector.columns(schema_name, entry.table).get(entry.table, {})
             for name in properties.keys() & columns.keys():
-                schema = self.connector.to_jsonschema_type(
-                    self.connector.wire(columns[name])
-                )
+                schema = self.connector.to_jsonschema_type(self.connector.wire(columns[name]))
                 properties[name] = Schema.from_dict(append_type(schema, "null"))
         return self._input_catalog
 
@@ -107,7 +103,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
                 problems += stream.problems()
             elif stream.selected and "base64" in str(stream.get_selected_schema()):
                 problems.append(
-                    f"{stream.name} has bytea columns, which LOG_BASED reads as text"
+                    f"{stream.name} has bytea columns, which LOG_BASED would read as text"
                 )
         if problems:
             raise Refusal("; ".join(problems))
@@ -122,12 +118,17 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
             ).partition("\0")
             stream_pattern = stream_pattern.replace(r"\.", ".")
             if not any(
-                fnmatch(stream.name, stream_pattern)
-                and fnmatch(name, property_pattern or "*")
+                fnmatch(stream.name, stream_pattern) and fnmatch(name, property_pattern or "*")
                 for stream in self.streams.values()
                 for name in stream.schema["properties"]
             ):
                 yield f"the select pattern {pattern} matches no column of any table"
+
+    def _handle_termination(self, signum, frame) -> None:
+        """Write the state, then fail: rows are missing."""
+        with suppress(SystemExit):
+            super()._handle_termination(signum, frame)
+        sys.exit(128 + signum)
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
