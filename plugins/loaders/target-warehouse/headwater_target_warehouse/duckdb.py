@@ -3,7 +3,7 @@
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -156,7 +156,8 @@ class DuckDBWarehouse(Warehouse):
                 value = "null"
             else:
                 found = _plain_type(file.schema_arrow.field(column.field).type)
-                if found is None or wider_type(column.type, found) != column.type:
+                as_json = column.type == JSON and found == pa.string()
+                if not as_json and (found is None or wider_type(column.type, found) != column.type):
                     raise LoadError(
                         f"{table.stream}.{column.field}: the batch file's "
                         f"{file.schema_arrow.field(column.field).type} does not fit "
@@ -209,7 +210,8 @@ class DuckDBWarehouse(Warehouse):
                 )
                 self._connection.commit()
             except BaseException:
-                self._connection.rollback()
+                with suppress(duckdb.Error):  # a failed write has ended it already
+                    self._connection.rollback()
                 raise
             self._connection.execute(
                 f"drop table if exists {self.quote('temp', f'{table.schema}.{table.name}')}"
@@ -226,9 +228,12 @@ class DuckDBWarehouse(Warehouse):
         if not table.keys:
             return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
         keys = ", ".join(map(self.quote, table.keys))
-        rows, distinct = self._connection.execute(
-            f"select count(*), count(distinct ({keys})) from ({staged})"
+        some_null = " or ".join(f"{self.quote(key)} is null" for key in table.keys)
+        rows, distinct, keyless = self._connection.execute(
+            f"select count(*), count(distinct ({keys})), count_if({some_null}) from ({staged})"
         ).fetchone()
+        if keyless:
+            raise LoadError(f"{table.stream}: {keyless} rows have no value for their key {keys}")
         if distinct < rows:  # of equal keys, the last in stream order
             staged = (
                 f"with staged as ({staged}) select * from staged where _sdc_sequence in "
@@ -301,7 +306,7 @@ class TargetDuckDB(TargetWarehouse):
         ),
         th.Property(
             "lock_timeout_seconds",
-            th.NumberType,
+            th.IntegerType,
             default=60,
             description="How long to wait for another process that holds the file.",
         ),
@@ -312,7 +317,7 @@ class TargetDuckDB(TargetWarehouse):
         return DuckDBWarehouse(
             Path(self.config["path"]),
             memory_limit=self.config["memory_limit"],
-            lock_timeout=float(self.config["lock_timeout_seconds"]),
+            lock_timeout=self.config["lock_timeout_seconds"],
             on_wait=self.logger.warning,
         )
 

@@ -16,7 +16,9 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.json
+from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from .errors import ValueMisfit
 from .schema import JSON, TIME, TIMESTAMP, Column, Table
@@ -46,7 +48,8 @@ class RecordReader:
         """The records, in order, as one table of the data columns under their warehouse names.
 
         Raises:
-            ValueMisfit: a value that its column cannot hold exactly, or a null in a required one.
+            ValueMisfit: a value that its column cannot hold exactly.
+            MissingKeyPropertiesError: a null in a key, or in another required field.
         """
         try:
             columns = self._read_fast(records)
@@ -54,7 +57,10 @@ class RecordReader:
             columns = self._read_exactly(records)
         for column, values in zip(self.table.columns, columns, strict=True):
             if column.required and values.null_count:
-                raise ValueMisfit(self.table.stream, column.field, "null", "a required field")
+                raise MissingKeyPropertiesError(
+                    f"{self.table.stream}: a record has no value for {column.field}, which its "
+                    f"schema requires"
+                )
         return pa.table(columns, [c.name for c in self.table.columns])
 
     def _read_fast(self, records: list[msgspec.Raw]) -> list[pa.ChunkedArray | pa.Array]:
@@ -148,6 +154,12 @@ def _finish(values: pa.ChunkedArray | pa.Array, column: Column) -> pa.ChunkedArr
             [None if text is None else convert(text, b"") for text in values.to_pylist()],
             column.type,
         )
+    if pa.types.is_decimal(column.type):
+        values.validate(full=True)  # the reader looks at the scale, not at the precision
+    if pa.types.is_floating(column.type):
+        largest = pc.max(pc.abs(values)).as_py()
+        if largest is not None and largest >= 2**53:  # an integer there may have been rounded
+            raise ValueError("to be read exactly")
     return values.cast(_storage(column.type))
 
 
