@@ -42,11 +42,10 @@ where n.nspname = coalesce(:schema, current_schema())
 order by c.relname, a.attnum
 """)
 
-# What the text of a value depends on; one snapshot for the read and for what is said about it.
+# What the text of a value depends on (psycopg2 sets the date style); one snapshot for the read and for what is said about it.
 _SESSION = sa.text("""
 set transaction isolation level repeatable read, read only;
 set local timezone = 'UTC';
-set local datestyle = 'ISO';
 set local intervalstyle = 'postgres';
 set local extra_float_digits = 1;
 select pg_catalog.pg_current_snapshot()::text
@@ -145,6 +144,8 @@ class Stream(PostgresStream):
                 yield f"{self.name} is INCREMENTAL and has no replication key"
             elif name not in self.columns:
                 yield f"{self.name} has no column {name}, which is its replication key"
+            elif name not in self.get_selected_schema()["properties"]:
+                yield f"{self.name} is selected without {name}, which is its replication key"
             elif self.columns[name].is_nullable:
                 yield (
                     f"the replication key {name} of {self.name} can be null, and such rows would be "

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import sqlalchemy as sa
-from singer_sdk.helpers._typing import append_type
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine, UserDefinedType
 from tap_postgres.client import PostgresSQLToJSONSchema
@@ -143,6 +142,4 @@ class JSONSchema(PostgresSQLToJSONSchema):
             schema = super().to_jsonschema(sa.String(int(length[1]) if length else None))
         else:
             schema = super().to_jsonschema(like())
-        if like is postgresql.JSON:  # null is a JSON value
-            schema = append_type(schema, "null")
         return {**schema, "x-sql-datatype": column.datatype}

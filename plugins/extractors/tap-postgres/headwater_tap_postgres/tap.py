@@ -1,4 +1,7 @@
-"""The tap: settings, refusals before anything is read, and errors in one line."""
+"""The tap: settings, refusals before anything is read, and errors in one line.
+
+For Postgres 13 or newer.
+"""
 
 import json
 import logging
@@ -43,7 +46,7 @@ _SETTINGS = th.PropertiesList(
 
 
 class Refusal(Exception):
-    """What the tap was asked for cannot be done; the message is one line that says why."""
+    """What the tap was asked for cannot be done without loss; the message is one line."""
 
 
 class TapPostgres(tap_postgres.tap.TapPostgres):
@@ -101,7 +104,10 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
         for stream in self.streams.values():
             if isinstance(stream, Stream) and stream.selected:
                 problems += stream.problems()
-            elif stream.selected and "base64" in str(stream.get_selected_schema()):
+            elif stream.selected and any(
+                schema.get("contentEncoding")
+                for schema in stream.get_selected_schema()["properties"].values()
+            ):
                 problems.append(
                     f"{stream.name} has bytea columns, which LOG_BASED would read as text"
                 )
@@ -109,7 +115,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
             raise Refusal("; ".join(problems))
 
     def _unmatched_patterns(self):
-        """Yield what is wrong with Meltano's `select`, of which it passes on only the outcome."""
+        """Yield what is wrong with Meltano's `select`, which ignores a pattern without a match."""
         for pattern in json.loads(os.environ.get("TAP_POSTGRES__SELECT") or "[]"):
             if pattern.startswith("!"):
                 continue

@@ -43,6 +43,19 @@ def test_a_replication_key_that_does_not_exist(orders, discover, sync):
     )
 
 
+def test_a_replication_key_that_is_not_selected(orders, discover, sync):
+    catalog = discover(
+        "shop-orders", replication_method="INCREMENTAL", replication_key="created_at"
+    )
+    orders_entry = next(s for s in catalog["streams"] if s["tap_stream_id"] == "shop-orders")
+    for item in orders_entry["metadata"]:
+        if item["breadcrumb"] == ["properties", "created_at"]:
+            item["metadata"]["selected"] = False
+    assert refusal(sync, catalog) == (
+        "shop-orders is selected without created_at, which is its replication key"
+    )
+
+
 def test_incremental_without_a_replication_key(orders, discover, sync):
     catalog = discover("shop-orders", replication_method="INCREMENTAL")
     assert refusal(sync, catalog) == "shop-orders is INCREMENTAL and has no replication key"
