@@ -169,7 +169,7 @@ def _plain(json_text: str) -> str:
 
 
 def _converter(column: Column) -> Callable[[Any, Any], Any]:
-    """A function (decoded value, its raw JSON) -> exact value of the column's type; or ValueError."""
+    """A function (decoded value, its JSON) -> exact value of the column's type, or ValueError."""
     type_ = column.type
     if column.as_text:
         return lambda _, raw: _plain(bytes(raw).decode())

@@ -140,7 +140,8 @@ def table_from_schema(
     missing = [key for key in key_properties if key not in by_field]
     if missing:
         raise LoadError(
-            f"{stream}: the key {', '.join(missing)} is not among the fields of its schema; select it"
+            f"{stream}: the key {', '.join(missing)} is not among the fields of its schema; "
+            "select it"
         )
     return Table(
         stream=stream,

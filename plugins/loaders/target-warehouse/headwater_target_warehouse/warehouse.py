@@ -158,10 +158,10 @@ class Warehouse(ABC):
             wider = types[name.lower()] = wider_type(held, type_)
             if wider is None or not self._can_widen(ref, name, held, wider):
                 raise LoadError(
-                    f"{table.stream}.{name}: the column is {self.type_name(held)} and cannot become "
-                    f"{self.type_name(type_)} without loss; drop {table.schema}.{table.name} and "
-                    f"reload the stream with --full-refresh, or give the field a type in the "
-                    f"extractor's `schema` extra"
+                    f"{table.stream}.{name}: the column is {self.type_name(held)} and cannot "
+                    f"become {self.type_name(type_)} without loss; drop "
+                    f"{table.schema}.{table.name} and reload the stream with --full-refresh, or "
+                    f"give the field a type in the extractor's `schema` extra"
                 )
             if not wider.equals(held):
                 self.widen(ref, name, wider)

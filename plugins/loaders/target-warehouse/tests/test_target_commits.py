@@ -86,8 +86,8 @@ def test_the_audit_says_who_loaded_what(loader: Loader, monkeypatch: pytest.Monk
 def test_metadata_says_when_a_record_was_read(loader: Loader) -> None:
     loader.run(SCHEMA, record("s-t", id=1), record("s-t", id=2))
     times = loader.query(
-        "select _sdc_extracted_at::varchar, _sdc_received_at <= _sdc_batched_at, _sdc_table_version "
-        "from raw_s.t"
+        "select _sdc_extracted_at::varchar, _sdc_received_at <= _sdc_batched_at, "
+        "_sdc_table_version from raw_s.t"
     )
     assert times == [("2026-01-02 03:04:05.6789", True, None)] * 2
     first, second = loader.query("select _sdc_sequence from raw_s.t order by id")

@@ -1,0 +1,43 @@
+# What a newcomer types. `make` says what there is; each target is plain commands you can run too.
+.DEFAULT_GOAL := help
+.PHONY: help run tick status test lint bench licences clean
+
+# uv, on PATH or put into .tools, makes .venv from uv.lock.
+UV := $(shell command -v uv || echo .tools/bin/uv)
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PRE_COMMIT_HOME := $(CURDIR)/output/pre-commit
+# Compiled once, Meltano, dbt and the plugins start in half the time.
+unexport PYTHONDONTWRITEBYTECODE
+
+help: ## Say what there is
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+run: .venv/.synced ## Postgres to a modelled warehouse, and what arrived
+	@meltano --log-level warning invoke sandbox up
+	@python orchestrate/run.py nightly
+
+tick: .venv/.synced ## Let a day of business pass in the sandbox
+	@meltano --log-level warning invoke sandbox tick
+
+test: .venv/.synced ## Run all tests
+	@pytest --numprocesses auto --dist loadfile
+
+lint: .venv/.synced ## Check style: SQL, Python, YAML, secrets
+	@pre-commit run --all-files
+
+bench: .venv/.synced ## Measure, side by side in one run; writes output/bench.json
+	@python tests/bench.py
+
+licences: .venv/.synced ## Write docs/licences.md: what is installed, and under which terms
+	@python docs/licences.py > docs/licences.md
+
+clean: ## Stop the sandbox and remove what runs have made
+	@if [ -d output/sandbox ]; then sandbox down; fi
+	rm -rf output .meltano
+
+.venv/.synced: pyproject.toml uv.lock $(wildcard plugins/*/*/pyproject.toml) | $(UV)
+	$(UV) sync --frozen
+	@touch $@
+
+.tools/bin/uv:
+	python3 -m pip install --quiet --disable-pip-version-check --target .tools uv==0.13.8
