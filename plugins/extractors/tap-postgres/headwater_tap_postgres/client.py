@@ -42,7 +42,8 @@ where n.nspname = coalesce(:schema, current_schema())
 order by c.relname, a.attnum
 """)
 
-# What the text of a value depends on (psycopg2 sets the date style); one snapshot for the read and for what is said about it.
+# What the text of a value depends on (psycopg2 sets the date style), and one snapshot for the
+# read and for what the state says of it.
 _SESSION = sa.text("""
 set transaction isolation level repeatable read, read only;
 set local timezone = 'UTC';
@@ -131,7 +132,7 @@ class Stream(PostgresStream):
         return self.connector.columns(table.schema, table.table).get(table.table, {})
 
     def problems(self) -> Iterator[str]:
-        """Yield what makes the stream impossible to read without loss, as a clause that names it."""
+        """Yield what makes it impossible to read the stream without loss, as clauses."""
         if not self.columns:
             yield f"{self.name} is selected, but the database has no such table or view"
             return
@@ -148,8 +149,8 @@ class Stream(PostgresStream):
                 yield f"{self.name} is selected without {name}, which is its replication key"
             elif self.columns[name].is_nullable:
                 yield (
-                    f"the replication key {name} of {self.name} can be null, and such rows would be "
-                    "lost: make the column NOT NULL, choose another one, or use FULL_TABLE"
+                    f"the replication key {name} of {self.name} can be null, and such rows would "
+                    "be lost: make the column NOT NULL, choose another one, or use FULL_TABLE"
                 )
 
     @cached_property

@@ -207,6 +207,7 @@ def test_dates_as_string_admits_every_date(shop, execute, discover, sync):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:Did not recognize type")
 def test_types_are_added_to_a_catalog_of_the_stock_tap(discover, sync):
     catalog = discover("kinds-every_type", tap=tap_postgres.tap.TapPostgres)
     assert "x-sql-datatype" not in json.dumps(catalog)
