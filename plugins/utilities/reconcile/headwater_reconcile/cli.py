@@ -1,0 +1,243 @@
+"""The command line: `check` after a load, `publish` and `summary` at the end of a run."""
+
+import os
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import duckdb
+from headwater_target_warehouse.duckdb import DuckDBWarehouse
+from headwater_target_warehouse.errors import LoadError
+from headwater_target_warehouse.warehouse import AUDIT_SCHEMA
+from rich.status import Status
+
+from headwater_reconcile import compare, state
+from headwater_reconcile.publish import publish, published_path
+from headwater_reconcile.source import Source, SourceError
+from headwater_reconcile.summary import console, print_summary, print_table
+
+
+class Commands(click.Group):
+    """Turns what the user can mend into one line and exit code 1."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (LoadError, SourceError, state.StateError) as error:
+            raise click.ClickException(str(error)) from None
+        except duckdb.Error as error:
+            raise click.ClickException(f"DuckDB: {str(error).splitlines()[0]}") from None
+        except OSError as error:
+            raise click.ClickException(f"{error.filename}: {error.strerror}") from None
+
+
+class Modes(click.ParamType):
+    name = "json"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, compare.Mode]:
+        if isinstance(value, dict):
+            return value
+        try:
+            return compare.parse_modes(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def setting(name: str, envvar: str, **attributes: Any) -> Any:
+    return click.option(name, envvar=envvar, show_envvar=True, **attributes)
+
+
+warehouse_options = [
+    setting(
+        "--path",
+        "DUCKDB_PATH",
+        type=click.Path(path_type=Path),
+        default=Path("output/headwater.duckdb"),
+        help="The warehouse file.",
+    ),
+    setting(
+        "--lock-timeout",
+        "RECONCILE_LOCK_TIMEOUT_SECONDS",
+        type=float,
+        default=60,
+        help="How many seconds to wait for another process that holds the warehouse.",
+    ),
+]
+source_options = [
+    setting("--host", "POSTGRES_HOST", default="127.0.0.1", help="The source's host."),
+    setting("--port", "POSTGRES_PORT", type=int, default=54320, help="Its port."),
+    setting("--user", "POSTGRES_USER", default="headwater", help="Who logs in."),
+    setting(
+        "--password",
+        "POSTGRES_PASSWORD",
+        default="headwater",
+        show_default="the sandbox's",
+        help="Better given by the variable: other users see a command line.",
+    ),
+    setting("--database", "POSTGRES_DB", default="headwater", help="The database."),
+]
+
+
+def options(*lists: list) -> Any:
+    def add(command: Any) -> Any:
+        for option in reversed([option for options in lists for option in options]):
+            command = option(command)
+        return command
+
+    return add
+
+
+@click.group(
+    cls=Commands,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "show_default": True,
+        "max_content_width": 100,
+    },
+)
+def main() -> None:
+    """Source against warehouse, key by key.
+
+    Every option can be given by an environment variable; the defaults are the sandbox's.
+    """
+
+
+@main.command()
+@options(warehouse_options, source_options)
+@setting(
+    "--modes",
+    "RECONCILE_MODES",
+    type=Modes(),
+    default="{}",
+    help="How streams are compared, as JSON {pattern: mode}; the first pattern that fits decides. "
+    '"exact", also where none fits: every key. {"window": days}: the keys whose replication value '
+    'is at most so many days before the bookmark. "off": not at all.',
+)
+@setting(
+    "--state-id",
+    "RECONCILE_STATE_ID",
+    show_default="<MELTANO_ENVIRONMENT>:tap-postgres-to-target-duckdb",
+    help="The Meltano state with the bookmarks.",
+)
+@click.option(
+    "--state",
+    "state_file",
+    type=click.Path(path_type=Path),
+    help="A file with the state, instead of Meltano's.",
+)
+def check(
+    path: Path,
+    lock_timeout: float,
+    host: str,
+    port: int,
+    user: str,
+    password: str,
+    database: str,
+    modes: dict[str, compare.Mode],
+    state_id: str | None,
+    state_file: Path | None,
+) -> None:
+    """Compare every stream with its table at the source; exit 1 if rows are lost.
+
+    A key that the source has had since before the last read, and the warehouse lacks or holds with
+    another replication value, is lost. One that the source has no longer is marked deleted. Rows
+    that changed after the read are counted as later.
+    """
+    emptied = LoadError(
+        f"the warehouse {path} is empty, and the state is not: read everything again with "
+        "meltano run --full-refresh tap-postgres target-duckdb"
+    )
+    with ExitStack() as stack:
+        if state_file:
+            read_bookmarks = partial(state.read_file, state_file)
+        else:
+            environment = os.environ.get("MELTANO_ENVIRONMENT", "dev")
+            state_id = state_id or f"{environment}:tap-postgres-to-target-duckdb"
+            read_bookmarks = stack.enter_context(state.ask_meltano(state_id))
+        source = stack.enter_context(Source(host, port, user, password, database))
+        # Opened before the source is read: nobody may load rows that are newer than what is read.
+        warehouse = stack.enter_context(_open(path, lock_timeout)) if path.exists() else None
+        bookmarks = read_bookmarks()
+        if not warehouse or not warehouse.columns(AUDIT_SCHEMA, "streams"):
+            raise emptied
+        out = console()
+        status = stack.enter_context(Status("Reconciling", console=out))
+        results = compare.reconcile(
+            warehouse,
+            source,
+            bookmarks,
+            modes,
+            run_id=os.environ.get("MELTANO_RUN_ID"),
+            on_stream=lambda stream: status.update(f"Reconciling {stream}"),
+        )
+        status.stop()
+        print_table(out, warehouse.query)
+    problems = [f"{result.stream}: {result.problem}" for result in results if result.problem]
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        raise SystemExit(1)
+
+
+@main.command("publish")
+@options(warehouse_options)
+def publish_command(path: Path, lock_timeout: float) -> None:
+    """Copy the warehouse to <name>-read beside it, which is open to readers at any time.
+
+    The copy is swapped in at once: a reader sees the old one or the new one.
+    """
+    if not path.exists():
+        raise LoadError(f"there is no warehouse {path}: load first")
+    with _open(path, lock_timeout) as warehouse:
+        click.echo(f"Published {publish(warehouse)}")
+
+
+@main.command()
+@options(warehouse_options)
+@setting(
+    "--dbt-target",
+    "DBT_TARGET_PATH",
+    type=click.Path(path_type=Path),
+    default=Path("output/dbt/target"),
+    help="The folder of dbt's run_results.json.",
+)
+def summary(path: Path, lock_timeout: float, dbt_target: Path) -> None:
+    """Show what the newest run did: rows, dbt, and how to open the warehouse."""
+    published = published_path(path)
+    if not path.exists() and not published.exists():
+        raise LoadError(f"there is no warehouse {path}: load first")
+    out = console()
+    if not path.exists() or _is_newer(published, path):
+        with duckdb.connect(str(published), read_only=True) as connection:
+            print_summary(
+                out,
+                lambda sql: connection.execute(sql).to_arrow_table(),
+                *(dbt_target, path, published),
+            )
+    else:
+        with _open(path, lock_timeout) as warehouse:
+            warehouse.create_audit_tables()
+            print_summary(out, warehouse.query, dbt_target, path, published)
+
+
+def _open(path: Path, lock_timeout: float) -> DuckDBWarehouse:
+    return DuckDBWarehouse(
+        path,
+        lock_timeout=lock_timeout,
+        on_wait=lambda message: click.echo(message, err=True),
+    )
+
+
+def _is_newer(published: Path, path: Path) -> bool:
+    log = path.with_name(f"{path.name}.wal")
+    return (
+        published.exists()
+        and not log.exists()
+        and published.stat().st_mtime >= path.stat().st_mtime
+    )
+
+
+if __name__ == "__main__":
+    main()
