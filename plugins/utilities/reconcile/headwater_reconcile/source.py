@@ -131,20 +131,34 @@ class Source:
             )
         return sql.SQL(" or ").join(terms)
 
-    def start_of_window(self, type_: str, value: str, days: int) -> str:
-        """The replication value `days` before `value`.
+    def start(
+        self, type_: str, days: int, bookmark: str | None, earliest: str | None
+    ) -> str | None:
+        """The first replication value to look at: `days` before the bookmark, or `earliest`.
+
+        The later of the two, as Postgres writes it; None where there is neither. `days`: 0 for no
+        window.
 
         Raises:
-            SourceError: the type is neither date nor timestamp.
+            SourceError: there is a window, and the type is neither date nor timestamp.
         """
         if type_ != "date" and not type_.startswith("timestamp"):
-            raise SourceError(
-                f"a window needs a replication key that is a date or time, not {type_}"
-            )
-        start = sql.SQL("select ({}::{} - make_interval(days => {}))::{}::text").format(
-            sql.Literal(value), sql.SQL(type_), sql.Literal(days), sql.SQL(type_)
+            if days:
+                raise SourceError(
+                    f"a window needs a replication key that is a date or time, not {type_}"
+                )
+            return None
+        window = bookmark if days else None
+        statement = sql.SQL(
+            "select greatest(({bookmark}::{type} - make_interval(days => {days}))::{type}, "
+            "{earliest}::{type})::text"
+        ).format(
+            bookmark=sql.Literal(window),
+            type=sql.SQL(type_),
+            days=sql.Literal(days),
+            earliest=sql.Literal(earliest),
         )
-        return self._connection.execute(start).fetchone()[0]
+        return self._connection.execute(statement).fetchone()[0]
 
     def count(self, relation: Relation, outside: sql.Composable) -> tuple[int, int]:
         """The number of rows, and how many of them are outside the read."""

@@ -188,28 +188,23 @@ def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> N
 
 def _print_warehouse(out: Console, warehouse: Path, published: Path) -> None:
     if warehouse.exists():
-        _fact(out, "warehouse", f"{warehouse} ({_size(warehouse)})")
+        _fact(out, "warehouse", f"{_shown(warehouse)} ({_size(warehouse)})")
     if published.exists():
-        _fact(
-            out,
-            "to read",
-            f"{published} ({_size(published)}), free for you at any time",
-        )
-    path = published if published.exists() else warehouse
+        free = "free to be read at any time"
+        _fact(out, "its copy", f"{_shown(published)} ({_size(published)}), {free}")
+    path = _shown(published if published.exists() else warehouse)
     if shutil.which("duckdb"):
-        _fact(out, "open it", f"duckdb -readonly {path}", "bold")
+        command = f"duckdb -readonly {path}"
     else:
-        sql = "from reporting.total_sales"
-        python = Path(sys.executable)
-        if python.is_relative_to(Path.cwd()):
-            python = python.relative_to(Path.cwd())
-        _fact(
-            out,
-            "open it",
-            f"{python} -c \"import duckdb; duckdb.connect('{path}', read_only=True)"
-            f".sql('{sql}').show()\"",
-            "bold",
-        )
+        statement = f"duckdb.connect('{path}', read_only=True).sql('show all tables').show()"
+        command = f'{_shown(Path(sys.executable))} -c "import duckdb; {statement}"'
+    _fact(out, "open it", command, "bold")
+
+
+def _shown(path: Path) -> Path:
+    """As short as it can be typed here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _size(path: Path) -> str:

@@ -61,7 +61,7 @@ def test_summary(run):
     )
     assert f"  warehouse  {run.path} (" in result.stdout
     copy = run.folder / "headwater-read.duckdb"
-    assert f"  to read    {copy} (" in result.stdout
+    assert f"  its copy   {copy} (" in result.stdout
     (opening,) = [line for line in result.stdout.splitlines() if line.startswith("  open it")]
     assert str(copy) in opening
     assert "\x1b" not in result.stdout
