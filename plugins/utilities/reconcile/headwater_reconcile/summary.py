@@ -70,7 +70,7 @@ def print_table(out: Console, query: Query) -> None:
         out.print("  Nothing has been reconciled yet.")
         return
     total = {name: sum(row[name] or 0 for row in rows) for name in (*_COUNTS, "seconds")}
-    table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False, header_style="dim")
+    table = Table(box=SIMPLE_HEAD, show_footer=True, padding=(0, 0, 0, 1), header_style="dim")
     streams = f"{len(rows)} stream{'s' if len(rows) > 1 else ''}"
     table.add_column("stream", footer=streams, overflow="fold")
     for name in _COUNTS:
@@ -83,9 +83,9 @@ def print_table(out: Console, query: Query) -> None:
             *(_number(name, row[name]) for name in _COUNTS),
             f"{row['seconds']:.1f}",
         )
-    out.print(Padding(table, (0, 0, 0, 1)))
+    out.print(table)
     for line, style in _verdict(rows, total):
-        out.print(Text(f"  {line}", style=style))
+        out.print(Padding(Text(line, style=style), (0, 0, 0, 2), expand=False))
 
 
 def _number(name: str, value: int | None) -> Text:
@@ -194,11 +194,13 @@ def _print_warehouse(out: Console, warehouse: Path, published: Path) -> None:
         _fact(out, "its copy", f"{_shown(published)} ({_size(published)}), {free}")
     path = _shown(published if published.exists() else warehouse)
     if shutil.which("duckdb"):
-        command = f"duckdb -readonly {path}"
+        _fact(out, "open it", f"duckdb -readonly {path}", "bold")
     else:
-        statement = f"duckdb.connect('{path}', read_only=True).sql('show all tables').show()"
-        command = f'{_shown(Path(sys.executable))} -c "import duckdb; {statement}"'
-    _fact(out, "open it", command, "bold")
+        _fact(out, "open it", "like this, then db.sql('show all tables')")
+        command = f"import duckdb; db = duckdb.connect('{path}', True)"
+        out.print(
+            Text(f'    {_shown(Path(sys.executable))} -ic "{command}"', "bold"), soft_wrap=True
+        )
 
 
 def _shown(path: Path) -> Path:

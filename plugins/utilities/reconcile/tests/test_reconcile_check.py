@@ -9,6 +9,8 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from headwater_reconcile.cli import main
 
 ROWS = {"id": "bigint primary key", "name": "text", "updated_at": "timestamptz not null"}
 
@@ -421,6 +423,50 @@ def test_no_usable_state(orders, text):
     result = orders.check()
     assert result.exit_code == 1
     assert result.stderr.startswith("Error: the state ")
+    assert result.stderr.count("\n") == 1
+
+
+@pytest.fixture
+def meltano(orders, monkeypatch):
+    """A program that answers as `meltano state get` does, once it is written."""
+    monkeypatch.setattr("sys.executable", str(orders.folder / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    def write(script):
+        (orders.folder / "meltano").write_text(f"#!/bin/sh\n{script}\n")
+        (orders.folder / "meltano").chmod(0o755)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("environment", "state_id"),
+    [
+        ({"MELTANO_ENVIRONMENT": "prod"}, "prod:tap-postgres-to-target-duckdb"),
+        ({"RECONCILE_STATE_ID": "dev:a-to-b:mine"}, "dev:a-to-b:mine"),
+    ],
+)
+def test_state_comes_from_meltano(orders, meltano, environment, state_id):
+    meltano(f'echo "log line" >&2; [ "$*" = "state get {state_id}" ] && cat {orders.state_file}')
+    result = CliRunner().invoke(main, ["check"], env=orders.environment | environment)
+    assert result.exit_code == 0, result.output
+    assert orders.found("orders") == counts(10, 10)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo starting >&2; echo 'No project here' >&2; exit 1", "failed: No project here\n"),
+        ("echo '{}'", "has no bookmarks: load first, by meltano run tap-postgres target-duckdb\n"),
+        (None, "meltano is neither beside this Python nor on PATH: pass --state\n"),
+    ],
+)
+def test_meltano_without_a_state(orders, meltano, script, told):
+    if script:
+        meltano(script)
+    result = CliRunner().invoke(main, ["check"], env=orders.environment)
+    assert result.exit_code == 1
+    assert result.stderr.endswith(told)
     assert result.stderr.count("\n") == 1
 
 
