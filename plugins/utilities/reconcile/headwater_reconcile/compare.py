@@ -3,7 +3,8 @@
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -275,9 +276,10 @@ class _Comparison:
             keys = {self.fields[key]: portion[key].to_pylist() for key in self.keys}
             self._append(self.source.rows_by_key(self.relation, columns, outside, keys))
 
-    def _append(self, blocks: Iterable[pa.Table]) -> None:
-        for block in blocks:
-            self.warehouse.append(AUDIT_SCHEMA, STAGED, block)
+    def _append(self, blocks: Generator[pa.Table]) -> None:
+        with closing(blocks):
+            for block in blocks:
+                self.warehouse.append(AUDIT_SCHEMA, STAGED, block)
 
     def _compared(self) -> str:
         """One row per key at either side, with its status; `held`: the warehouse has it."""

@@ -480,6 +480,23 @@ def test_table_gone_at_the_source(orders):
     ]
 
 
+def test_value_that_stops_a_read_in_the_middle(orders, monkeypatch):
+    """The stream is named, and those after it are compared all the same."""
+    monkeypatch.setattr("headwater_reconcile.source.BLOCK_BYTES", 1000)
+    orders.source.execute("create table shop.payments (like shop.orders including all)")
+    orders.keys["payments"] = (ROWS, ["id"], "updated_at")
+    orders.load("payments")
+    orders.source.execute(
+        "insert into shop.orders values (0, 'n', 'infinity'); "
+        "insert into shop.orders select i, 'n', '2025-01-01Z' from generate_series(11, 50000) i"
+    )
+    result = orders.check()
+    assert result.exit_code == 1
+    assert "shop-orders: a key or replication value does not fit:" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert orders.found("payments") == counts(0, 0)
+
+
 def test_permission_denied(orders):
     orders.source.execute("create role reader login password 'secret-word'")
     try:
