@@ -153,10 +153,7 @@ def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> N
     except (OSError, ValueError, KeyError):
         _fact(out, "dbt", "has not run")
         return
-    kinds = Counter(
-        kind if kind in ("model", "test", "snapshot", "seed") else "other"
-        for (kind, *_), _ in results
-    )
+    kinds = Counter(kind.replace("_", " ") for (kind, *_), _ in results)
     made = ", ".join(f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items())
     words = {
         "success": "ok",
