@@ -1,6 +1,7 @@
 """The Singer side of the loader: messages in, commits, then STATE out."""
 
 import datetime as dt
+import gzip
 import json
 import os
 import sys
@@ -94,7 +95,6 @@ class Stream:
         self.replication_key = replication_key
         self.reader = RecordReader(table)
         self.version: int | None = None  # announced, or of the newest record
-        self.version_has_rows = False
         self.activate: int | None = None
         self.reported = False
         self._reset()
@@ -208,8 +208,7 @@ class TargetWarehouse(Target):
         replication_key = (message.bookmark_properties or [None])[0]
         stream = self._streams[message.stream] = Stream(table, replication_key)
         if known:
-            stream.version, stream.version_has_rows = known.version, known.version_has_rows
-            stream.reported = known.reported
+            stream.version, stream.reported = known.version, known.reported
         self._current = stream
         stream.table = self.warehouse.prepare(table)
         self._register(stream, message.key_properties or [])
@@ -268,7 +267,7 @@ class TargetWarehouse(Target):
             stream.activate = message.version
             self._commit(stream)
         else:
-            stream.version, stream.version_has_rows = message.version, False
+            stream.version = message.version
 
     def _process_state_message(self, message: Message) -> None:
         self._state = bytes(message.value)
@@ -341,8 +340,6 @@ class TargetWarehouse(Target):
         self._count(stream, rows, path.stat().st_size)
 
     def _stage_jsonl(self, stream: Stream, path: Path, compressed: bool) -> None:
-        import gzip
-
         with gzip.open(path) if compressed else path.open("rb") as lines:
             for line in lines:
                 stream.records.append(msgspec.Raw(line))
@@ -360,7 +357,6 @@ class TargetWarehouse(Target):
     def _count(self, stream: Stream, rows: int, size: int) -> None:
         stream.rows += rows
         stream.bytes += size
-        stream.version_has_rows = True
         self._sequence += rows
         self._staged_rows += rows
 
