@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -89,28 +90,39 @@ class Project:
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen:
         """Start a command in the project, in a process group of its own."""
-        return subprocess.Popen(
+        # Files, not pipes: what outlives the command may keep them open.
+        out, err = (self.output.with_name(f"said-{uuid.uuid4()}").open("w+") for _ in range(2))
+        process = subprocess.Popen(
             command,
             cwd=self.root,
             env=self.environment | environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            stdout=out,
+            stderr=err,
             start_new_session=True,
         )
+        process.said = out, err
+        return process
 
     def run(self, *command: str, **environment: str) -> Done:
         return self.end(self.start(*command, **environment))
 
     def end(self, process: subprocess.Popen) -> Done:
+        """Wait for a started command to end."""
+        hangs = False
         try:
-            out, err = process.communicate(timeout=DEADLINE)
+            process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
+            hangs = True
             os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
-            raise AssertionError(f"{process.args} hangs:\n{out}\n{err}") from None
-        return Done(process.returncode, out, err)
+            process.wait()
+        said = []
+        for file in process.said:
+            with file:
+                file.seek(0)
+                said.append(file.read())
+        assert not hangs, "\n".join((str(process.args), *said))
+        return Done(process.returncode, *said)
 
     def make(self, target: str, **environment: str) -> Done:
         """Run a target of the Makefile; .venv/.synced counts as made."""
@@ -284,7 +296,7 @@ def _source_table(connection: psycopg.Connection, schema: str, name: str) -> Tab
     rows = connection.execute(
         sql.SQL("select {} from {}").format(sql.SQL(", ").join(selected), relation)
     )
-    named = [re.sub(r"\W", "_", column) for column, *_ in columns]
+    named = [re.sub(r"\W", "_", column, flags=re.ASCII) for column, *_ in columns]
     return Table(
         {name: landed(datatype) for name, (_, datatype, _) in zip(named, columns, strict=True)},
         tuple(name for name, (*_, is_key) in zip(named, columns, strict=True) if is_key),
@@ -318,7 +330,7 @@ def _warehouse_table(connection, relation: str, keys: list[str]) -> Table:
             for value, type_ in zip(row[1:], columns.values(), strict=True)
         )
         rows[row[0]][tuple(map(exact, values))] += 1
-    keys = tuple(re.sub(r"\W", "_", key) for key in keys)
+    keys = tuple(re.sub(r"\W", "_", key, flags=re.ASCII) for key in keys)
     return Table(columns, keys, rows[False], rows[True])
 
 
