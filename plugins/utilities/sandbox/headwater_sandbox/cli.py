@@ -15,6 +15,11 @@ from headwater_sandbox.postgres import PortTakenError, Server, ServerError, bina
 from headwater_sandbox.tick import tick
 
 DEFAULT_PORT = 54320
+LOGIN = {
+    "POSTGRES_USER": Server.user,
+    "POSTGRES_PASSWORD": Server.password,
+    "POSTGRES_DB": Server.database,
+}
 
 
 class Group(click.Group):
@@ -51,9 +56,8 @@ class Project:
         """Start the server, on another port, which .env then names, if the default one is taken."""
         if self.host:
             raise ServerError(f"POSTGRES_HOST is set ({self.host}): the sandbox is not in use")
-        for name in ("user", "password", "database"):
-            variable = "POSTGRES_DB" if name == "database" else f"POSTGRES_{name.upper()}"
-            if os.environ.get(variable) not in (None, "", getattr(Server, name)):
+        for variable, default in LOGIN.items():
+            if os.environ.get(variable) not in (None, "", default):
                 raise ServerError(
                     f"{variable} is set and POSTGRES_HOST is not: set POSTGRES_HOST for a server"
                     f" of your own, or unset {variable} for the sandbox"
@@ -72,6 +76,15 @@ class Project:
             self.server.start()
             dotenv.set_key(self.dotenv, "POSTGRES_PORT", str(self.server.port), quote_mode="never")
             click.echo(f"{error}: took {self.server.port}, POSTGRES_PORT in {self.dotenv} says so")
+
+    def stay_down(self) -> None:
+        """Say that the sandbox is not in use; a server of one's own needs a login of its own."""
+        if missing := [variable for variable in LOGIN if not os.environ.get(variable)]:
+            raise ServerError(
+                f"POSTGRES_HOST is set ({self.host}), but not {', '.join(missing)}: set what your"
+                " server asks for, or unset POSTGRES_HOST for the sandbox"
+            )
+        click.echo(f"POSTGRES_HOST is set ({self.host}): the sandbox stays down.")
 
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.server.dsn, autocommit=True)
@@ -108,8 +121,7 @@ def main(context: click.Context) -> None:
 def up(project: Project, scale: float, seed: int) -> None:
     """Start the server, and fill it with data the first time."""
     if project.host:
-        click.echo(f"POSTGRES_HOST is set ({project.host}): the sandbox stays down.")
-        return
+        return project.stay_down()
     project.start()
     with project.connect() as connection:
         if not (clock := generator.read_clock(connection)):

@@ -156,7 +156,14 @@ def test_a_taken_port_that_the_user_chose_is_refused(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("host", ["db.example.com", "127.0.0.1"])
 def test_stays_down_beside_the_users_own_server(sandbox: Sandbox, host: str) -> None:
-    code, out, _ = sandbox.run("up", POSTGRES_HOST=host)
+    own = {"POSTGRES_HOST": host, "POSTGRES_USER": "me", "POSTGRES_DB": "mine"}
+    code, out, error = sandbox.run("up", **own)
+    assert (code, out) == (1, "")
+    assert error == (
+        f"Error: POSTGRES_HOST is set ({host}), but not POSTGRES_PASSWORD: set what your server"
+        " asks for, or unset POSTGRES_HOST for the sandbox\n"
+    )
+    code, out, _ = sandbox.run("up", POSTGRES_PASSWORD="wrong", **own)
     assert (code, out) == (0, f"POSTGRES_HOST is set ({host}): the sandbox stays down.\n")
     assert not (sandbox.root / "output").exists()
     code, _, error = sandbox.run("tick", POSTGRES_HOST=host)
