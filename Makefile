@@ -13,11 +13,11 @@ help: ## Say what there is
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
 run: .venv/.synced ## Postgres to a modelled warehouse, and what arrived
-	@meltano --log-level warning invoke sandbox up
+	@sandbox up
 	@python orchestrate/run.py nightly
 
 tick: .venv/.synced ## Let a day of business pass in the sandbox
-	@meltano --log-level warning invoke sandbox tick
+	@sandbox tick
 
 test: .venv/.synced ## Run all tests
 	@pytest --numprocesses auto --dist loadfile

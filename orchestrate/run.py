@@ -23,6 +23,7 @@ ROOT = Path(__file__).parents[1]
 PATIENCE_SECONDS = 50
 # "2026-06-30T02:00:00Z [info     ] tap-postgres Error: the server is down", or dbt's own words.
 CAUSE = re.compile(r"\] (?P<step>\S+) +(?:Error: |.*?(?=\b(?:Error|Failure) in ))(?P<said>.+)")
+BOX = ("╭", "│", "╰")
 COLOUR = re.compile(r"\x1b\[\d*m")
 
 
@@ -31,7 +32,7 @@ def run(job: str) -> int:
     dotenv.load_dotenv(ROOT / ".env")  # Meltano reads it too; the summary does not
     with take_turn(ROOT / "output" / "run.lock") as lock:
         environment = os.environ | {"MELTANO_RUN_ID": str(uuid.uuid4())}
-        causes = []
+        causes, tracebacks = [], []
         with subprocess.Popen(
             ["meltano", "run", "--force", job],
             env=environment,
@@ -41,13 +42,18 @@ def run(job: str) -> int:
             errors="replace",
         ) as meltano:
             for line in meltano.stderr:
+                # Meltano boxes a traceback when a loader ends before its tap; then the exception.
+                if line.startswith(BOX) or (tracebacks and tracebacks[-1].startswith("╰")):
+                    tracebacks.append(line)
+                    continue
                 sys.stderr.write(line)
                 sys.stderr.flush()
                 if cause := CAUSE.search(COLOUR.sub("", line)):
-                    causes.append(f"  {cause['step']}: {cause['said']}")
+                    causes.append(f"  {cause['step']}: {cause['said']}\n")
         if meltano.returncode == 0:
             return subprocess.run(["reconcile", "summary"], env=environment).returncode
-        print("\n  The run did not end well.", *dict.fromkeys(causes), sep="\n", file=sys.stderr)
+        why = dict.fromkeys(causes) or tracebacks
+        sys.stderr.writelines(["\n  The run did not end well.\n", *why])
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode
 
 
