@@ -15,7 +15,7 @@ from singer_sdk import typing as th
 from .errors import LoadError
 from .schema import JSON, TIME, TIMESTAMP, Table, sql_type, wider_type
 from .target import TargetWarehouse
-from .warehouse import AUDIT_SCHEMA, Counts, Warehouse
+from .warehouse import Counts, Warehouse, audit_row
 
 _TYPE_NAMES = {
     pa.bool_(): "boolean",
@@ -106,6 +106,25 @@ class DuckDBWarehouse(Warehouse):
             return f"decimal({type_.precision}, {type_.scale})"
         return _TYPE_NAMES[type_]
 
+    def literal(self, value: Any) -> str:
+        return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+    def create_schema_sql(self, schema: str) -> str:
+        return f"create schema if not exists {self.quote(schema)}"
+
+    def create_table_sql(
+        self, schema: str, name: str, columns: Mapping[str, pa.DataType], keys: tuple[str, ...] = ()
+    ) -> str:
+        definitions = ", ".join(f"{self.quote(c)} {self.type_name(t)}" for c, t in columns.items())
+        return f"create table if not exists {self.quote(schema, name)} ({definitions})"
+
+    def widen_sql(
+        self, table: Table, columns: Mapping[str, pa.DataType], name: str, type_: pa.DataType
+    ) -> str:
+        ref = self.quote(table.schema, table.name)
+        column, wider = self.quote(name), self.type_name(type_)
+        return f"alter table {ref} alter column {column} set data type {wider}"
+
     def query(self, sql: str) -> pa.Table:
         with _one_line_errors():
             return self._connection.execute(sql).to_arrow_table()
@@ -168,13 +187,13 @@ class DuckDBWarehouse(Warehouse):
                 f"cast({value} as {self.type_name(column.type)}) as {self.quote(column.name)}"
             )
         for name, type_ in table.metadata.items():
-            value = _literal(metadata.get(name))
+            value = self.literal(metadata.get(name))
             if name == "_sdc_sequence":
                 value += " + file_row_number"
             selected.append(f"cast({value} as {self.type_name(type_)}) as {self.quote(name)}")
         self._staged[table.stream].append(
             f"select {', '.join(selected)} from "
-            f"read_parquet({_literal(str(path))}, file_row_number = true)"
+            f"read_parquet({self.literal(str(path))}, file_row_number = true)"
         )
         return file.metadata.num_rows
 
@@ -192,22 +211,7 @@ class DuckDBWarehouse(Warehouse):
                 if activate is not None:
                     deleted = self._activate(ref, activate, hard_delete)
                 counts = Counts(counts.inserted, counts.updated, counts.unchanged, deleted)
-                self.append(
-                    AUDIT_SCHEMA,
-                    "loads",
-                    pa.Table.from_pylist(
-                        [
-                            {
-                                **audit,
-                                "rows_inserted": counts.inserted,
-                                "rows_updated": counts.updated,
-                                "rows_unchanged": counts.unchanged,
-                                "rows_deleted": counts.deleted,
-                                "seconds": audit["seconds"] + time.monotonic() - started,
-                            }
-                        ]
-                    ),
-                )
+                self.execute(self.insert_audit_sql("loads", audit_row(audit, counts, started)))
                 self._connection.commit()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed write has ended it already
@@ -328,10 +332,6 @@ def _one_line_errors():
         yield
     except duckdb.Error as error:
         raise LoadError(f"DuckDB: {str(error).splitlines()[0]}") from error
-
-
-def _literal(value: Any) -> str:
-    return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
 
 
 def _plain_type(type_: pa.DataType) -> pa.DataType | None:
