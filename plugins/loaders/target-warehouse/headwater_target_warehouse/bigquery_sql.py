@@ -164,7 +164,7 @@ class BigQuerySQL(Dialect):
         names = ", ".join(map(self.quote, table.arrow_schema.names))
         return (
             f"insert into {self.quote(table.schema, table.name)} ({names}) "
-            f"{self._staged(ref, table)}"
+            f"{self._select_staged(ref, table)}"
         )
 
     def merge_sql(self, ref: str, table: Table) -> str:
@@ -184,7 +184,7 @@ class BigQuerySQL(Dialect):
         version = self.quote("_sdc_table_version")
         return (
             f"merge into {self.quote(table.schema, table.name)} as t using "
-            f"({self._staged(ref, table)} where true qualify row_number() over "
+            f"({self._select_staged(ref, table)} where true qualify row_number() over "
             f"(partition by {key_list} order by {self.quote('_sdc_sequence')} desc) = 1) as s "
             f"on {same_key} "
             f"when matched and ({differs}) then update set {updates} "
@@ -215,7 +215,7 @@ class BigQuerySQL(Dialect):
             f"where {old} and {deleted_at} is null"
         )
 
-    def _staged(self, ref: str, table: Table) -> str:
+    def _select_staged(self, ref: str, table: Table) -> str:
         schema = table.arrow_schema
         columns = []
         for name, type_ in zip(schema.names, schema.types, strict=True):

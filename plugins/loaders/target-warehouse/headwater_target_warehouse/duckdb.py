@@ -13,9 +13,9 @@ import pyarrow.parquet
 from singer_sdk import typing as th
 
 from .errors import LoadError
-from .schema import JSON, TIME, TIMESTAMP, Table, sql_type, wider_type
+from .schema import JSON, TIME, TIMESTAMP, Table, sql_type
 from .target import TargetWarehouse
-from .warehouse import Counts, Warehouse, audit_row
+from .warehouse import Counts, Warehouse, audit_row, parquet_column
 
 _TYPE_NAMES = {
     pa.bool_(): "boolean",
@@ -171,18 +171,8 @@ class DuckDBWarehouse(Warehouse):
         file = pyarrow.parquet.ParquetFile(path)
         selected = []
         for column in table.columns:
-            if column.field not in file.schema_arrow.names:
-                value = "null"
-            else:
-                found = _plain_type(file.schema_arrow.field(column.field).type)
-                as_json = column.type == JSON and found == pa.string()
-                if not as_json and (found is None or wider_type(column.type, found) != column.type):
-                    raise LoadError(
-                        f"{table.stream}.{column.field}: the batch file's "
-                        f"{file.schema_arrow.field(column.field).type} does not fit "
-                        f"{self.type_name(column.type)}"
-                    )
-                value = self.quote(column.field)
+            is_there = parquet_column(self, table, column, file.schema_arrow)
+            value = self.quote(column.field) if is_there else "null"
             selected.append(
                 f"cast({value} as {self.type_name(column.type)}) as {self.quote(column.name)}"
             )
@@ -295,6 +285,8 @@ class TargetDuckDB(TargetWarehouse):
     """Singer target for DuckDB."""
 
     name = "target-duckdb"
+    warehouse_name = "DuckDB"
+    dbt_targets = ("duckdb",)
     config_jsonschema: ClassVar[dict[str, Any]] = th.PropertiesList(
         th.Property(
             "path",
@@ -332,20 +324,3 @@ def _one_line_errors():
         yield
     except duckdb.Error as error:
         raise LoadError(f"DuckDB: {str(error).splitlines()[0]}") from error
-
-
-def _plain_type(type_: pa.DataType) -> pa.DataType | None:
-    """The column type that holds every value of a Parquet type, None where there is none."""
-    if type_ == JSON or pa.types.is_large_string(type_):
-        return pa.string() if type_ != JSON else JSON
-    if pa.types.is_integer(type_):
-        return None if type_ == pa.uint64() else pa.int64()
-    if pa.types.is_floating(type_):
-        return pa.float64()
-    if pa.types.is_large_binary(type_):
-        return pa.binary()
-    if pa.types.is_timestamp(type_):
-        return TIMESTAMP if type_.unit != "ns" else None
-    if pa.types.is_nested(type_):
-        return None
-    return type_

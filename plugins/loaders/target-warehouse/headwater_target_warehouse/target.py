@@ -35,6 +35,12 @@ CHUNK_BYTES = 8 << 20
 # Rows that came in are made visible at the next STATE after this time, however few.
 COMMIT_SECONDS = 60
 
+# By warehouse: the other one, the environment for this one, the other one's loader.
+_OTHER = {
+    "DuckDB": ("BigQuery", "dev", "target-bigquery"),
+    "BigQuery": ("DuckDB", "bigquery", "target-duckdb"),
+}
+
 
 class Message(msgspec.Struct, gc=False):
     """Any Singer message; payloads stay raw JSON until they are needed."""
@@ -132,6 +138,9 @@ class TargetWarehouse(Target):
     """
 
     package_name = "headwater-target-warehouse"
+    # What the loader loads, and the outputs of dbt's profile that model it.
+    warehouse_name: ClassVar[str]
+    dbt_targets: ClassVar[tuple[str, ...]]
     message_reader_class = MessageReader
     capabilities: ClassVar[list] = [
         PluginCapabilities.ABOUT,
@@ -143,6 +152,11 @@ class TargetWarehouse(Target):
         TargetCapabilities.TARGET_SCHEMA,
     ]
     common_settings: ClassVar[list[th.Property]] = [
+        th.Property(
+            "dbt_target",
+            th.StringType,
+            description="The output of dbt's profile that models what is loaded.",
+        ),
         th.Property(
             "default_target_schema",
             th.StringType,
@@ -175,6 +189,22 @@ class TargetWarehouse(Target):
         self._run_id = os.environ.get("MELTANO_RUN_ID") or str(uuid.uuid4())
         # Microseconds since the epoch, then counted: rises over the runs and within each.
         self._sequence = time.time_ns() // 1000
+
+    def listen(self, file_input: IO[str] | None = None) -> None:
+        """Load the messages.
+
+        Raises:
+            LoadError: dbt would look for the rows in another warehouse.
+        """
+        target = self.config.get("dbt_target")
+        if target and target not in self.dbt_targets:
+            other, environment, loader = _OTHER[self.warehouse_name]
+            raise LoadError(
+                f"{self.name} loads {self.warehouse_name}, but environment "
+                f"{os.environ.get('MELTANO_ENVIRONMENT')} models {other}: set "
+                f"MELTANO_ENVIRONMENT={environment}, or use {loader}"
+            )
+        super().listen(file_input)
 
     @abstractmethod
     def open_warehouse(self) -> Warehouse:

@@ -11,7 +11,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from .errors import LoadError
-from .schema import TIMESTAMP, Table, wider_type
+from .schema import JSON, TIMESTAMP, Column, Table, wider_type
 
 AUDIT_SCHEMA = "_headwater"
 _TEXT, _COUNT = pa.string(), pa.int64()
@@ -267,3 +267,39 @@ def audit_row(audit: Mapping[str, Any], counts: Counts, started: float) -> dict[
         "rows_deleted": counts.deleted,
         "seconds": audit["seconds"] + time.monotonic() - started,
     }
+
+
+def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Schema) -> bool:
+    """Whether a batch file has the column.
+
+    Raises:
+        LoadError: it has it, with values that the table's may not hold exactly.
+    """
+    if column.field not in file.names:
+        return False
+    given = file.field(column.field).type
+    found = _plain_type(given)
+    as_json = column.type == JSON and found == pa.string()
+    if not as_json and (found is None or wider_type(column.type, found) != column.type):
+        raise LoadError(
+            f"{table.stream}.{column.field}: the batch file's {given} does not fit "
+            f"{dialect.type_name(column.type)}"
+        )
+    return True
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType | None:
+    """The column type that holds every value of a Parquet type, None where there is none."""
+    if type_ == JSON or pa.types.is_large_string(type_):
+        return pa.string() if type_ != JSON else JSON
+    if pa.types.is_integer(type_):
+        return None if type_ == pa.uint64() else pa.int64()
+    if pa.types.is_floating(type_):
+        return pa.float64()
+    if pa.types.is_large_binary(type_):
+        return pa.binary()
+    if pa.types.is_timestamp(type_):
+        return TIMESTAMP if type_.unit != "ns" else None
+    if pa.types.is_nested(type_):
+        return None
+    return type_
