@@ -11,6 +11,7 @@ import dotenv
 import psycopg
 
 from headwater_sandbox import generator
+from headwater_sandbox.bigquery import DEFAULT_ENDPOINT, Emulator
 from headwater_sandbox.postgres import PortTakenError, Server, ServerError, binaries
 from headwater_sandbox.tick import tick
 
@@ -46,6 +47,8 @@ class Project:
         self.port = int(port)
         directory = os.environ.get("SANDBOX_DIR") or "output/sandbox"
         self.server = Server(self.root / directory, self.port)
+        endpoint = os.environ.get("BIGQUERY_API_ENDPOINT") or DEFAULT_ENDPOINT
+        self.emulator = Emulator(self.root / directory / "bigquery", endpoint)
 
     def start(self) -> None:
         """Start the server, on another port, which .env then names, if the default one is taken."""
@@ -120,6 +123,31 @@ def up(project: Project, scale: float, seed: int) -> None:
                 " `sandbox seed --force` makes it anew."
             )
     click.echo(f"Postgres is up: {project.server.dsn}")
+
+
+@main.group()
+def bigquery() -> None:
+    """A BigQuery emulator, for the environment `emulator`.
+
+    It listens at BIGQUERY_API_ENDPOINT (http://127.0.0.1:9050).
+    """
+
+
+@bigquery.command("up")
+@click.pass_obj
+def bigquery_up(project: Project) -> None:
+    """Start the emulator; the first time its Python environment is made, which takes a minute."""
+    project.emulator.start()
+    click.echo(f"The BigQuery emulator is up: {project.emulator.endpoint}")
+
+
+@bigquery.command("down")
+@click.pass_obj
+def bigquery_down(project: Project) -> None:
+    """Stop the emulator. The data stays in its directory."""
+    was_running = project.emulator.is_running
+    project.emulator.stop()
+    click.echo(f"The BigQuery emulator {'is down' if was_running else 'was not running'}.")
 
 
 @main.command()
