@@ -7,6 +7,7 @@ the system frees with its holders takes that claim's place, so that the next run
 import argparse
 import fcntl
 import os
+import re
 import subprocess
 import sys
 import time
@@ -14,20 +15,40 @@ import uuid
 from pathlib import Path
 from typing import IO
 
-OUTPUT = Path(__file__).parents[1] / "output"
-# What a killed run has started ends by itself within seconds; until then it holds the lock.
-PATIENCE_SECONDS = 20
+import dotenv
+import psutil
+
+ROOT = Path(__file__).parents[1]
+# What a killed run has started ends by itself; until then it holds the lock.
+PATIENCE_SECONDS = 50
+# "2026-06-30T02:00:00Z [info     ] tap-postgres Error: the server is down", or dbt's own words.
+CAUSE = re.compile(r"\] (?P<step>\S+) +(?:Error: |.*?(?=\b(?:Error|Failure) in ))(?P<said>.+)")
+COLOUR = re.compile(r"\x1b\[\d*m")
 
 
 def run(job: str) -> int:
-    """Run the job, and print the summary of one that ended well; returns the exit code."""
-    with take_turn(OUTPUT / "run.lock") as lock:
+    """Run the job, then print the summary, or why there is none; returns the exit code."""
+    dotenv.load_dotenv(ROOT / ".env")  # Meltano reads it too; the summary does not
+    with take_turn(ROOT / "output" / "run.lock") as lock:
         environment = os.environ | {"MELTANO_RUN_ID": str(uuid.uuid4())}
-        command = ["meltano", "run", "--force", job]
-        code = subprocess.run(command, env=environment, pass_fds=[lock.fileno()]).returncode
-        if code == 0:
-            code = subprocess.run(["reconcile", "summary"], env=environment).returncode
-        return code
+        causes = []
+        with subprocess.Popen(
+            ["meltano", "run", "--force", job],
+            env=environment,
+            pass_fds=[lock.fileno()],
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        ) as meltano:
+            for line in meltano.stderr:
+                sys.stderr.write(line)
+                sys.stderr.flush()
+                if cause := CAUSE.search(COLOUR.sub("", line)):
+                    causes.append(f"  {cause['step']}: {cause['said']}")
+        if meltano.returncode == 0:
+            return subprocess.run(["reconcile", "summary"], env=environment).returncode
+        print("\n  The run did not end well.", *dict.fromkeys(causes), sep="\n", file=sys.stderr)
+        return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode
 
 
 def take_turn(path: Path) -> IO[str]:
@@ -40,21 +61,31 @@ def take_turn(path: Path) -> IO[str]:
         path.parent.mkdir(exist_ok=True)
         lock = path.open("a+")
     except OSError as error:
-        sys.exit(f"Cannot write to {path.parent}: {error.strerror}. Make it writable, or its disk.")
+        sys.exit(f"Cannot write to {path.parent}: {error.strerror}. Make it a writable folder.")
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > deadline:
-                lock.seek(0)
-                sys.exit(f"Another run is under way ({lock.read()}): start this one when it ends.")
+            lock.seek(0)
+            holder = lock.read()
+            if _is_alive(holder) or time.monotonic() > deadline:
+                sys.exit(f"Another run is under way (process {holder}): start this one after it.")
             time.sleep(0.2)
         else:
             lock.truncate(0)
-            lock.write(f"process {os.getpid()}, since {time.strftime('%H:%M:%S')}")
-            lock.flush()
+            try:
+                lock.write(f"{os.getpid()}, since {time.strftime('%H:%M:%S')}")
+                lock.flush()
+            except OSError as error:
+                sys.exit(f"Cannot write to {path.parent}: {error.strerror}. Make room on its disk.")
             return lock
+
+
+def _is_alive(holder: str) -> bool:
+    """Whether the process that took the lock is there, and not only what it had started."""
+    number, _, _ = holder.partition(",")
+    return number.isdecimal() and psutil.pid_exists(int(number))
 
 
 if __name__ == "__main__":

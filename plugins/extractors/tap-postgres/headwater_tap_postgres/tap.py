@@ -149,11 +149,12 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
         if isinstance(error, (Refusal, ReadError)):
             text = str(error)
         elif isinstance(error, sa.exc.OperationalError):
-            text = f"{error.orig} (check the host, port, user, password and database settings)"
+            text = f"{error.orig} (check POSTGRES_HOST, _PORT, _USER, _PASSWORD and _DB)"
         else:
             text = f"{kind.__name__}: {getattr(error, 'orig', error)}"
         is_debug = cls.logger.isEnabledFor(logging.DEBUG)
         cls.logger.error(
+            "Error: %s",
             " ".join(text.split()),
             exc_info=(kind, error, traceback) if is_debug else None,
         )

@@ -118,7 +118,7 @@ def errors(done):
     return [line.split("|", 3)[-1].strip() for line in lines]
 
 
-CHECK = "(check the host, port, user, password and database settings)"
+CHECK = "(check POSTGRES_HOST, _PORT, _USER, _PASSWORD and _DB)"
 
 
 @pytest.mark.parametrize("arguments", [["--discover"], []])
@@ -135,7 +135,7 @@ def test_a_connection_that_cannot_be_made(run, arguments, config, message):
     done = run(*arguments, **config)
     (line,) = errors(done)
     assert message in line
-    assert line.startswith("set ") or line.endswith(CHECK)
+    assert line.startswith("Error: set ") or line.endswith(CHECK)
     assert "s3cret" not in done.stderr
     assert done.stdout == ""
 
@@ -143,7 +143,7 @@ def test_a_connection_that_cannot_be_made(run, arguments, config, message):
 def test_a_refusal_by_the_executable(orders, discover, run):
     select = {"TAP_POSTGRES__SELECT": '["shop-orders.*", "shop-lost.*"]'}
     done = run(catalog=discover("shop-orders"), environment=select)
-    assert errors(done) == ["the select pattern shop-lost.* matches no column of any table"]
+    assert errors(done) == ["Error: the select pattern shop-lost.* matches no column of any table"]
     assert done.stdout == ""
 
 
@@ -153,7 +153,7 @@ def test_a_table_without_permission(orders, execute, discover, run):
     done = run(catalog=catalog)
     assert errors(done) == [
         "An unhandled error occurred while syncing 'shop-orders'",
-        "shop-orders: permission denied for table orders",
+        "Error: shop-orders: permission denied for table orders",
     ]
     kinds = [json.loads(line)["type"] for line in done.stdout.splitlines()]
     assert kinds == ["SCHEMA", "ACTIVATE_VERSION"]

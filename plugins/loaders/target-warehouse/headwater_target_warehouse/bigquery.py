@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -331,7 +331,7 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         if activate is not None:
             sql = self.activate_sql(table, activate, hard_delete=hard_delete)
             deleted = self._run(sql, stream).num_dml_affected_rows or 0
-            counts = Counts(counts.inserted, counts.updated, counts.unchanged, deleted)
+            counts = replace(counts, deleted=deleted)
         self._run(self.insert_audit_sql("loads", audit_row(audit, counts, started)), stream)
         return counts
 

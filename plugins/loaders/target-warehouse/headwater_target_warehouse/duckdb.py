@@ -4,6 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +32,10 @@ _TYPE_NAMES = {
 }
 
 
+# A table of few columns needs little; a wide one is given more, up to what DuckDB takes by itself.
+MEMORY_LIMITS = ("192MB", "1GB")
+
+
 class DuckDBWarehouse(Warehouse):
     """One process may write the file at a time: opening waits its turn, up to a bound."""
 
@@ -38,7 +43,7 @@ class DuckDBWarehouse(Warehouse):
         self,
         path: Path,
         *,
-        memory_limit: str = "192MB",
+        memory_limit: str | None = None,
         lock_timeout: float = 60,
         on_wait: Callable[[str], None] = lambda message: None,
     ) -> None:
@@ -57,7 +62,9 @@ class DuckDBWarehouse(Warehouse):
                 f"the warehouse's folder {path.parent} cannot be made: {error.strerror}"
             ) from None
         self._connection = self._open(lock_timeout, on_wait)
-        self._connection.execute(f"set memory_limit = '{memory_limit}'")
+        own_limit = self._connection.execute("select current_setting('memory_limit')").fetchone()[0]
+        self._memory_limits = iter([memory_limit] if memory_limit else [*MEMORY_LIMITS, own_limit])
+        self._connection.execute(f"set memory_limit = '{next(self._memory_limits)}'")
         # Timestamps with a zone, as Parquet brings them, become UTC when stored without one.
         self._connection.execute("set timezone = 'UTC'")
         # The order of rows is in _sdc_sequence; to keep it in storage as well costs memory.
@@ -154,6 +161,17 @@ class DuckDBWarehouse(Warehouse):
             finally:
                 self._connection.unregister("incoming")
 
+    def _with_memory(self, work: Callable[[], Any]) -> Any:
+        """Do it, again with a higher limit where the memory did not suffice."""
+        while True:
+            try:
+                return work()
+            except LoadError as error:
+                limit = next(self._memory_limits, None)
+                if limit is None or not isinstance(error.__cause__, duckdb.OutOfMemoryException):
+                    raise
+                self._connection.execute(f"set memory_limit = '{limit}'")
+
     def stage(self, table: Table, rows: pa.Table) -> None:
         name = self.quote("temp", f"{table.schema}.{table.name}")
         select = f"select * from {name}"
@@ -165,7 +183,7 @@ class DuckDBWarehouse(Warehouse):
             )
             self.execute(f"create or replace temp table {name} ({columns})")
             self._staged[table.stream].append(select)
-        self._insert(name, rows)
+        self._with_memory(lambda: self._insert(name, rows))
 
     def stage_parquet(self, table: Table, path: Path, metadata: Mapping[str, Any]) -> int:
         file = pyarrow.parquet.ParquetFile(path)
@@ -190,26 +208,31 @@ class DuckDBWarehouse(Warehouse):
     def commit(
         self, table: Table, *, activate: int | None, hard_delete: bool, audit: Mapping[str, Any]
     ) -> Counts:
+        counts = self._with_memory(
+            lambda: self._commit(table, activate, hard_delete=hard_delete, audit=audit)
+        )
+        self._staged.pop(table.stream, None)
+        self.execute(f"drop table if exists {self.quote('temp', f'{table.schema}.{table.name}')}")
+        return counts
+
+    def _commit(
+        self, table: Table, activate: int | None, *, hard_delete: bool, audit: Mapping[str, Any]
+    ) -> Counts:
         ref = self.quote(table.schema, table.name)
-        staged = self._staged.pop(table.stream, [])
         started = time.monotonic()
         with _one_line_errors():
             self._connection.begin()
             try:
-                counts = self._merge(table, ref, " union all by name ".join(staged))
-                deleted = 0
+                staged = " union all by name ".join(self._staged[table.stream])
+                counts = self._merge(table, ref, staged)
                 if activate is not None:
-                    deleted = self._activate(ref, activate, hard_delete)
-                counts = Counts(counts.inserted, counts.updated, counts.unchanged, deleted)
+                    counts = replace(counts, deleted=self._activate(ref, activate, hard_delete))
                 self.execute(self.insert_audit_sql("loads", audit_row(audit, counts, started)))
                 self._connection.commit()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed write has ended it already
                     self._connection.rollback()
                 raise
-            self._connection.execute(
-                f"drop table if exists {self.quote('temp', f'{table.schema}.{table.name}')}"
-            )
         return counts
 
     def _merge(self, table: Table, ref: str, staged: str) -> Counts:
@@ -297,8 +320,8 @@ class TargetDuckDB(TargetWarehouse):
         th.Property(
             "memory_limit",
             th.StringType,
-            default="192MB",
-            description="What DuckDB may keep in memory; beyond it spills to disk beside the file.",
+            description="The most DuckDB may keep in memory before it spills to disk, such as 1GB; "
+            "without it, little at first, and more where a wide table needs it.",
         ),
         th.Property(
             "lock_timeout_seconds",
@@ -312,7 +335,7 @@ class TargetDuckDB(TargetWarehouse):
     def open_warehouse(self) -> DuckDBWarehouse:
         return DuckDBWarehouse(
             Path(self.config["path"]),
-            memory_limit=self.config["memory_limit"],
+            memory_limit=self.config.get("memory_limit"),
             lock_timeout=self.config["lock_timeout_seconds"],
             on_wait=self.logger.warning,
         )

@@ -3,7 +3,7 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -259,14 +259,8 @@ def _names_and_types(table: Table) -> tuple[list[str], list[pa.DataType]]:
 
 def audit_row(audit: Mapping[str, Any], counts: Counts, started: float) -> dict[str, Any]:
     """A row for `_headwater.loads`; `started`: when the commit did, by time.monotonic()."""
-    return {
-        **audit,
-        "rows_inserted": counts.inserted,
-        "rows_updated": counts.updated,
-        "rows_unchanged": counts.unchanged,
-        "rows_deleted": counts.deleted,
-        "seconds": audit["seconds"] + time.monotonic() - started,
-    }
+    done = {f"rows_{name}": rows for name, rows in asdict(counts).items()}
+    return {**audit, **done, "seconds": audit["seconds"] + time.monotonic() - started}
 
 
 def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Schema) -> bool:

@@ -267,6 +267,28 @@ def test_a_deletion_that_carries_the_key_alone_keeps_the_row(loader: Loader) -> 
     ]
 
 
+class TestMemory:
+    """Forty rows of a megabyte in each of ten columns."""
+
+    def wide(self) -> list[str]:
+        columns = {f"c{i}": "string" for i in range(10)}
+        rows = [record("s-t", id=i, **dict.fromkeys(columns, str(i) * 500_000)) for i in range(40)]
+        return [schema("s-t", ["id"], id="integer", **columns), *rows]
+
+    def test_a_bound_given_is_kept(self, loader: Loader) -> None:
+        line = loader.fail(*self.wide(), message("STATE", value={}), memory_limit="20MB")
+        assert line.startswith("Error: DuckDB: Out of Memory Error")
+
+    def test_without_one_a_table_gets_what_it_needs(
+        self, loader: Loader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("headwater_target_warehouse.duckdb.MEMORY_LIMITS", ("20MB", "1GB"))
+        for _ in range(2):
+            loader.run(*self.wide())
+        assert loader.query("select count(*), sum(len(c9)) from raw_s.t") == [(40, 35_000_000)]
+        assert [unchanged for *_, unchanged, _ in loader.query(LOADS)] == [0, 40]
+
+
 class TestRefusals:
     def test_malformed_message(self, loader: Loader) -> None:
         line = loader.fail(SCHEMA, record("s-t", id=1), state({"at": 1}), '{"type": "RECORD", oops')

@@ -45,7 +45,7 @@ class Modes(click.ParamType):
             self.fail(str(error), param, ctx)
 
 
-def setting(name: str, envvar: str, **attributes: Any) -> Any:
+def setting(name: str, envvar: str | list[str], **attributes: Any) -> Any:
     return click.option(name, envvar=envvar, show_envvar=True, **attributes)
 
 
@@ -116,6 +116,11 @@ def main() -> None:
     'is at most so many days before the bookmark. "off": not at all.',
 )
 @setting(
+    "--start-date",
+    ["RECONCILE_START_DATE", "TAP_POSTGRES_START_DATE"],
+    help="The tap's start_date: rows with an older replication value are not looked at.",
+)
+@setting(
     "--state-id",
     "RECONCILE_STATE_ID",
     show_default="<MELTANO_ENVIRONMENT>:tap-postgres-to-target-duckdb",
@@ -136,6 +141,7 @@ def check(
     password: str,
     database: str,
     modes: dict[str, compare.Mode],
+    start_date: str | None,
     state_id: str | None,
     state_file: Path | None,
 ) -> None:
@@ -169,6 +175,7 @@ def check(
             source,
             bookmarks,
             modes,
+            start_date=start_date,
             run_id=os.environ.get("MELTANO_RUN_ID"),
             on_stream=lambda stream: status.update(f"Reconciling {stream}"),
         )

@@ -3,7 +3,8 @@
 import datetime as dt
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -119,13 +120,15 @@ def reconcile(
     bookmarks: Mapping[str, Mapping],
     modes: Mapping[str, Mode],
     *,
+    start_date: str | None,
     run_id: str | None,
     on_stream: Callable[[str], None] = lambda stream: None,
 ) -> list[Result]:
     """Reconcile every stream of the source, mark deleted rows, and note the results.
 
-    `bookmarks`: those of the Singer state. A stream that neither the state nor the source knows is
-    another source's, and left out.
+    `bookmarks`: those of the Singer state. `start_date`: rows with older replication values, which
+    the tap does not read, are not looked at. A stream that neither the state nor the source knows
+    is another source's, and left out.
 
     Raises:
         SourceError, LoadError: nothing can be read or written any more.
@@ -151,6 +154,7 @@ def reconcile(
                         mode,
                         bookmarks.get(stream.name),
                         relation,
+                        start_date,
                     ).run()
         except SourceError as error:
             result.problem = str(error)
@@ -181,6 +185,7 @@ class _Comparison:
         mode: Mode,
         state: Mapping | None,
         relation: Relation | None,
+        start_date: str | None,
     ) -> None:
         """Raises SourceError if it is known already that they cannot be compared."""
         self.warehouse, self.source, self.stream = warehouse, source, stream
@@ -218,7 +223,7 @@ class _Comparison:
             name: held.get(column_name(field).lower(), pa.string())
             for name, field in self.fields.items()
         }
-        self.start: str | None = None
+        self.start_date, self.start = start_date, None
 
     def run(self) -> Result:
         outside = self.source.outside(self.relation, self.stream.replication_key, self.bookmark)
@@ -226,11 +231,13 @@ class _Comparison:
         if not self.keys or pa.json_() in self.types.values():
             self._count(outside)
         else:
-            mode = self.result.mode
-            if mode.days and self.bookmark.value is not None:
-                key = self.stream.replication_key
-                type_ = self.source.types(self.relation).get(key, "no column")
-                self.start = self.source.start_of_window(type_, self.bookmark.value, mode.days)
+            if key := self.stream.replication_key:
+                self.start = self.source.start(
+                    self.source.types(self.relation).get(key, "missing"),
+                    self.result.mode.days,
+                    self.bookmark.value,
+                    self.start_date,
+                )
             try:
                 self._stage(outside)
                 self._compare()
@@ -269,9 +276,10 @@ class _Comparison:
             keys = {self.fields[key]: portion[key].to_pylist() for key in self.keys}
             self._append(self.source.rows_by_key(self.relation, columns, outside, keys))
 
-    def _append(self, blocks: Iterable[pa.Table]) -> None:
-        for block in blocks:
-            self.warehouse.append(AUDIT_SCHEMA, STAGED, block)
+    def _append(self, blocks: Generator[pa.Table]) -> None:
+        with closing(blocks):
+            for block in blocks:
+                self.warehouse.append(AUDIT_SCHEMA, STAGED, block)
 
     def _compared(self) -> str:
         """One row per key at either side, with its status; `held`: the warehouse has it."""

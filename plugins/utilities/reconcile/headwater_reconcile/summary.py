@@ -70,7 +70,7 @@ def print_table(out: Console, query: Query) -> None:
         out.print("  Nothing has been reconciled yet.")
         return
     total = {name: sum(row[name] or 0 for row in rows) for name in (*_COUNTS, "seconds")}
-    table = Table(box=SIMPLE_HEAD, show_footer=True, pad_edge=False, header_style="dim")
+    table = Table(box=SIMPLE_HEAD, show_footer=True, padding=(0, 0, 0, 1), header_style="dim")
     streams = f"{len(rows)} stream{'s' if len(rows) > 1 else ''}"
     table.add_column("stream", footer=streams, overflow="fold")
     for name in _COUNTS:
@@ -83,9 +83,9 @@ def print_table(out: Console, query: Query) -> None:
             *(_number(name, row[name]) for name in _COUNTS),
             f"{row['seconds']:.1f}",
         )
-    out.print(Padding(table, (0, 0, 0, 1)))
+    out.print(table)
     for line, style in _verdict(rows, total):
-        out.print(Text(f"  {line}", style=style))
+        out.print(Padding(Text(line, style=style), (0, 0, 0, 2), expand=False))
 
 
 def _number(name: str, value: int | None) -> Text:
@@ -153,10 +153,7 @@ def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> N
     except (OSError, ValueError, KeyError):
         _fact(out, "dbt", "has not run")
         return
-    kinds = Counter(
-        kind if kind in ("model", "test", "snapshot", "seed") else "other"
-        for (kind, *_), _ in results
-    )
+    kinds = Counter(kind.replace("_", " ") for (kind, *_), _ in results)
     made = ", ".join(f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items())
     words = {
         "success": "ok",
@@ -188,28 +185,25 @@ def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> N
 
 def _print_warehouse(out: Console, warehouse: Path, published: Path) -> None:
     if warehouse.exists():
-        _fact(out, "warehouse", f"{warehouse} ({_size(warehouse)})")
+        _fact(out, "warehouse", f"{_shown(warehouse)} ({_size(warehouse)})")
     if published.exists():
-        _fact(
-            out,
-            "to read",
-            f"{published} ({_size(published)}), free for you at any time",
-        )
-    path = published if published.exists() else warehouse
+        free = "free to be read at any time"
+        _fact(out, "its copy", f"{_shown(published)} ({_size(published)}), {free}")
+    path = _shown(published if published.exists() else warehouse)
     if shutil.which("duckdb"):
         _fact(out, "open it", f"duckdb -readonly {path}", "bold")
     else:
-        sql = "from reporting.total_sales"
-        python = Path(sys.executable)
-        if python.is_relative_to(Path.cwd()):
-            python = python.relative_to(Path.cwd())
-        _fact(
-            out,
-            "open it",
-            f"{python} -c \"import duckdb; duckdb.connect('{path}', read_only=True)"
-            f".sql('{sql}').show()\"",
-            "bold",
+        _fact(out, "open it", "like this, then db.sql('show all tables')")
+        command = f"import duckdb; db = duckdb.connect('{path}', True)"
+        out.print(
+            Text(f'    {_shown(Path(sys.executable))} -ic "{command}"', "bold"), soft_wrap=True
         )
+
+
+def _shown(path: Path) -> Path:
+    """As short as it can be typed here."""
+    here = Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def _size(path: Path) -> str:

@@ -3,11 +3,14 @@
 import datetime as dt
 import json
 import subprocess
+import sys
 import threading
 from pathlib import Path
 
 import psycopg
 import pytest
+from click.testing import CliRunner
+from headwater_reconcile.cli import main
 
 ROWS = {"id": "bigint primary key", "name": "text", "updated_at": "timestamptz not null"}
 
@@ -325,6 +328,18 @@ def test_window_finds_a_row_that_moved_into_it(month):
     assert "1 lost: id = 29;" in month.check().stderr
 
 
+@pytest.mark.parametrize("days", [7, 20])
+def test_rows_before_the_start_date_are_not_looked_at(month, days):
+    month.sql("delete from raw_shop.month where id < 20")
+    modes = json.dumps({"*": {"window": days}})
+    environment = {"RECONCILE_MODES": modes, "TAP_POSTGRES_START_DATE": "2026-01-21T00:00:00Z"}
+    assert month.check(**environment).exit_code == 0
+    assert month.found("month") == counts(min(days + 1, 11), min(days + 1, 11))
+    assert month.check(**environment | {"RECONCILE_MODES": "{}"}).exit_code == 0
+    assert month.found("month") == counts(11, 11)
+    assert month.check(RECONCILE_MODES="{}").exit_code == 1
+
+
 def test_window_needs_a_time(pipeline):
     pipeline.create("n", {"id": "bigint primary key", "v": "bigint"}, ["id"], "v")
     pipeline.source.execute("insert into shop.n values (1, 1)")
@@ -411,6 +426,50 @@ def test_no_usable_state(orders, text):
     assert result.stderr.count("\n") == 1
 
 
+@pytest.fixture
+def meltano(orders, monkeypatch):
+    """A program that answers as `meltano state get` does, once it is written."""
+    monkeypatch.setattr("sys.executable", str(orders.folder / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    def write(script):
+        (orders.folder / "meltano").write_text(f"#!/bin/sh\n{script}\n")
+        (orders.folder / "meltano").chmod(0o755)
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("environment", "state_id"),
+    [
+        ({"MELTANO_ENVIRONMENT": "prod"}, "prod:tap-postgres-to-target-duckdb"),
+        ({"RECONCILE_STATE_ID": "dev:a-to-b:mine"}, "dev:a-to-b:mine"),
+    ],
+)
+def test_state_comes_from_meltano(orders, meltano, environment, state_id):
+    meltano(f'echo "log line" >&2; [ "$*" = "state get {state_id}" ] && cat {orders.state_file}')
+    result = CliRunner().invoke(main, ["check"], env=orders.environment | environment)
+    assert result.exit_code == 0, result.output
+    assert orders.found("orders") == counts(10, 10)
+
+
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo starting >&2; echo 'No project here' >&2; exit 1", "failed: No project here\n"),
+        ("echo '{}'", "has no bookmarks: load first, by meltano run tap-postgres target-duckdb\n"),
+        (None, "meltano is neither beside this Python nor on PATH: pass --state\n"),
+    ],
+)
+def test_meltano_without_a_state(orders, meltano, script, told):
+    if script:
+        meltano(script)
+    result = CliRunner().invoke(main, ["check"], env=orders.environment)
+    assert result.exit_code == 1
+    assert result.stderr.endswith(told)
+    assert result.stderr.count("\n") == 1
+
+
 def test_table_gone_at_the_source(orders):
     orders.source.execute("alter table shop.orders rename to moved")
     result = orders.check()
@@ -419,6 +478,23 @@ def test_table_gone_at_the_source(orders):
     assert orders.sql("select count(*) from raw_shop.orders where _sdc_deleted_at is null") == [
         (10,)
     ]
+
+
+def test_value_that_stops_a_read_in_the_middle(orders, monkeypatch):
+    """The stream is named, and those after it are compared all the same."""
+    monkeypatch.setattr("headwater_reconcile.source.BLOCK_BYTES", 1000)
+    orders.source.execute("create table shop.payments (like shop.orders including all)")
+    orders.keys["payments"] = (ROWS, ["id"], "updated_at")
+    orders.load("payments")
+    orders.source.execute(
+        "insert into shop.orders values (0, 'n', 'infinity'); "
+        "insert into shop.orders select i, 'n', '2025-01-01Z' from generate_series(11, 50000) i"
+    )
+    result = orders.check()
+    assert result.exit_code == 1
+    assert "shop-orders: a key or replication value does not fit:" in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert orders.found("payments") == counts(0, 0)
 
 
 def test_permission_denied(orders):
@@ -463,6 +539,7 @@ def test_real_tap_with_a_writer_throughout(orders):
     source, folder = orders.source, orders.folder
     source.execute("drop table shop.orders")
     orders.path.unlink()
+    orders.state_file.unlink()
     source.execute(
         "create table shop.orders "
         "(id bigint primary key, name text, updated_at timestamptz not null default now()); "
@@ -483,7 +560,7 @@ def test_real_tap_with_a_writer_throughout(orders):
     )
     target = folder / "target.json"
     target.write_text(json.dumps({"path": str(orders.path)}))
-    bin_ = Path(subprocess.sys.executable).parent
+    bin_ = Path(sys.executable).parent
     tap = [bin_ / "headwater-tap-postgres", "--config", config]
     found = subprocess.run([*tap, "--discover"], capture_output=True, check=True).stdout
     catalog = json.loads(found)
@@ -499,6 +576,19 @@ def test_real_tap_with_a_writer_throughout(orders):
     (folder / "catalog.json").write_text(json.dumps(catalog))
     stop = threading.Event()
     failures = []
+
+    def load():
+        state = ["--state", orders.state_file] if orders.state_file.exists() else []
+        read = subprocess.run(
+            [*tap, "--catalog", folder / "catalog.json", *state], stdout=subprocess.PIPE, check=True
+        ).stdout
+        loaded = subprocess.run(
+            [bin_ / "target-duckdb", "--config", target],
+            input=read,
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
+        orders.state_file.write_bytes(loaded.splitlines()[-1])
 
     def write():
         number = 3000
@@ -521,21 +611,8 @@ def test_real_tap_with_a_writer_throughout(orders):
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        state = []
         for _ in range(2):
-            read = subprocess.run(
-                [*tap, "--catalog", folder / "catalog.json", *state],
-                capture_output=True,
-                check=True,
-            ).stdout
-            loaded = subprocess.run(
-                [bin_ / "target-duckdb", "--config", target],
-                input=read,
-                capture_output=True,
-                check=True,
-            ).stdout
-            orders.state_file.write_bytes(loaded.splitlines()[-1])
-            state = ["--state", orders.state_file]
+            load()
             result = orders.check()
             assert result.exit_code == 0, result.output
             found = orders.found("orders")
@@ -546,17 +623,10 @@ def test_real_tap_with_a_writer_throughout(orders):
         writer.join()
     assert not failures
     # With the writer gone, one more round leaves nothing open.
-    read = subprocess.run(
-        [*tap, "--catalog", folder / "catalog.json", *state], capture_output=True, check=True
-    ).stdout
-    loaded = subprocess.run(
-        [bin_ / "target-duckdb", "--config", target], input=read, capture_output=True, check=True
-    ).stdout
-    orders.state_file.write_bytes(loaded.splitlines()[-1])
+    load()
     assert orders.check().exit_code == 0
-    (total,) = source.execute("select count(*) from shop.orders").fetchone()
-    found = orders.found("orders")
-    assert (found["source"], found["warehouse"], found["later"]) == (total, total, 0)
-    # The late row of a planted loss is still found.
-    orders.sql("delete from raw_shop.orders where id = 2500")
-    assert "1 lost: id = 2500;" in orders.check().stderr
+    (total, newest) = source.execute("select count(*), max(id) from shop.orders").fetchone()
+    assert orders.found("orders")["later"] == 0
+    assert orders.found("orders")["source"] == orders.found("orders")["warehouse"] == total
+    orders.sql(f"delete from raw_shop.orders where id = {newest}")
+    assert f"1 lost: id = {newest};" in orders.check().stderr

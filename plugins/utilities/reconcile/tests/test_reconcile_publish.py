@@ -9,20 +9,20 @@ from headwater_reconcile import publish as publishing
 
 @pytest.fixture
 def warehouse(pipeline):
-    """A warehouse with one table and views as dbt makes them: named with the file's name."""
+    """A warehouse with one table and views as dbt makes them: without the file's name."""
     with duckdb.connect(str(pipeline.path)) as connection:
         connection.execute(
             """
             create schema raw_shop;
             create schema staging;
             create table raw_shop.orders as select i as id, 'n' || i as name from range(1000) r(i);
-            create view "headwater"."staging"."stg_orders" as (
-                with source as (select * from "headwater"."raw_shop"."orders")
-                select id, "headwater"."raw_shop"."orders".name, 'headwater.x' as text
-                from source inner join "headwater"."raw_shop"."orders" using (id)
+            create view "staging"."stg_orders" as (
+                with source as (select * from "raw_shop"."orders")
+                select id, "raw_shop"."orders".name, 'headwater.x' as text
+                from source inner join "raw_shop"."orders" using (id)
             );
-            create view "headwater"."raw_shop"."a_total" as (
-                select count(*) as n, min(text) as text from "headwater"."staging"."stg_orders"
+            create view "raw_shop"."a_total" as (
+                select count(*) as n, min(text) as text from "staging"."stg_orders"
             );
             comment on view staging.stg_orders is 'It''s one row per order.';
             """
@@ -49,7 +49,7 @@ def test_copy_is_the_warehouse(warehouse):
         ("It's one row per order.",)
     ]
     # The warehouse's own views are as they were.
-    assert warehouse.sql("select * from headwater.raw_shop.a_total") == [(1000, "headwater.x")]
+    assert warehouse.sql("select * from raw_shop.a_total") == [(1000, "headwater.x")]
 
 
 def test_copy_can_be_attached_under_another_name(warehouse):
@@ -83,7 +83,7 @@ def test_killed_in_the_middle(warehouse, in_background):
     process = in_background(
         "import sys; from headwater_reconcile import publish, cli\n"
         "def stand_still(*_): print('copied', flush=True); input()\n"
-        "publish._unbind_views = stand_still\n"
+        "publish.os.fsync = stand_still\n"
         "cli.main(['publish', '--path', sys.argv[1]])",
         warehouse.path,
     )
@@ -106,10 +106,10 @@ def test_no_one_writes_while_it_copies(warehouse, monkeypatch, in_background):
     )
     told = []
 
-    def look(path, name):
+    def look(_):
         told.append(in_background(code, warehouse.path).stdout.readline())
 
-    monkeypatch.setattr(publishing, "_unbind_views", look)
+    monkeypatch.setattr(publishing.os, "fsync", look)
     assert warehouse.run("publish").exit_code == 0
     assert told == ["refused\n"]
     assert in_background(code, warehouse.path).stdout.readline() == "open\n"

@@ -46,7 +46,9 @@ def table(text: str) -> list[list[str]]:
     return [row[:-1] for row in rows if len(row) > 1]
 
 
-def test_summary(run):
+def test_summary(run, monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr("sys.executable", "/venv/bin/python")
     result = run.run("summary")
     assert result.exit_code == 0, result.output
     assert table(result.stdout) == [
@@ -61,12 +63,30 @@ def test_summary(run):
     )
     assert f"  warehouse  {run.path} (" in result.stdout
     copy = run.folder / "headwater-read.duckdb"
-    assert f"  to read    {copy} (" in result.stdout
-    (opening,) = [line for line in result.stdout.splitlines() if line.startswith("  open it")]
-    assert str(copy) in opening
+    assert f"  its copy   {copy} (" in result.stdout
+    opening = result.stdout.splitlines()[-2]
+    assert opening == (
+        f"    /venv/bin/python -ic \"import duckdb; db = duckdb.connect('{copy}', True)\""
+    )
     assert "\x1b" not in result.stdout
     short = [line for line in result.stdout.splitlines() if str(run.folder) not in line]
     assert max(map(len, short)) <= 100
+
+
+def test_paths_are_as_short_as_they_can_be_typed(run, monkeypatch):
+    monkeypatch.chdir(run.folder)
+    monkeypatch.setattr("sys.executable", str(run.folder / ".venv/bin/python"))
+    result = run.run("summary")
+    assert "  warehouse  headwater.duckdb (" in result.stdout
+    assert str(run.folder) not in result.stdout
+    assert max(map(len, result.stdout.splitlines())) <= 100
+
+
+def test_duckdb_itself_is_named_where_there_is_one(run, monkeypatch):
+    (run.folder / "duckdb").touch(mode=0o755)
+    monkeypatch.setenv("PATH", str(run.folder))
+    copy = run.folder / "headwater-read.duckdb"
+    assert f"  open it    duckdb -readonly {copy}\n" in run.run("summary").stdout
 
 
 def test_second_run_shows_its_own_rows(run):

