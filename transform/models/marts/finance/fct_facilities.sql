@@ -1,3 +1,8 @@
+{{ config(
+    partition_by=partition_by_month('opened_on', 'date'),
+    cluster_by=['customer_id', 'facility_id'],
+) }}
+
 with
 
 facilities as (

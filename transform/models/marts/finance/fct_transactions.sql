@@ -1,3 +1,8 @@
+{{ config(
+    partition_by=partition_by_month('transacted_at'),
+    cluster_by=['customer_id', 'facility_id'],
+) }}
+
 with
 
 transactions as (

@@ -1,3 +1,8 @@
+{{ config(
+    partition_by=partition_by_month('ordered_at'),
+    cluster_by=['customer_id', 'order_id'],
+) }}
+
 with
 
 orders as (
