@@ -39,6 +39,8 @@ LONGEST_DELAY = 60.0
 FIRST_LOOK, LONGEST_LOOK = 0.1, 2.0
 # Seconds that one request may take.
 REQUEST_TIMEOUT = 120
+# Where the sandbox's BigQuery listens, unless api_endpoint says otherwise.
+EMULATOR = "http://127.0.0.1:9050"
 SCOPES = ("https://www.googleapis.com/auth/bigquery",)
 # https://cloud.google.com/bigquery/docs/error-messages
 _RETRYABLE_REASONS = {
@@ -481,13 +483,16 @@ def open_bigquery(
     if not config.get("project"):
         raise LoadError("BigQuery needs a project: set GCP_PROJECT_ID, in the environment or .env")
     limit = config.get("maximum_bytes_billed")
+    endpoint = config.get("api_endpoint") or None
+    if not endpoint and config.get("dbt_target") == "emulator":
+        endpoint = EMULATOR
     with one_line_errors():
         return BigQueryWarehouse(
             config["project"],
             prefix=config.get("dataset_prefix") or "",
             location=config.get("location") or "US",
-            api_endpoint=config.get("api_endpoint") or None,
-            credentials=_credentials(config),
+            api_endpoint=endpoint,
+            credentials=_credentials(config, endpoint),
             labels={"app": "headwater", "environment": environment, "run_id": run_id},
             maximum_bytes_billed=int(limit) if limit else None,
             priority=config.get("priority", "interactive").upper(),
@@ -498,8 +503,8 @@ def open_bigquery(
         )
 
 
-def _credentials(config: Mapping[str, Any]) -> Credentials:
-    if (config.get("api_endpoint") or "").startswith("http://"):
+def _credentials(config: Mapping[str, Any], endpoint: str | None) -> Credentials:
+    if endpoint and endpoint.startswith("http://"):
         return AnonymousCredentials()
     path, text = config.get("credentials_path"), config.get("credentials_json")
     try:

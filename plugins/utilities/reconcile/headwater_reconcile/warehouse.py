@@ -16,6 +16,7 @@ _SETTINGS = {
     "credentials_json": "TARGET_BIGQUERY_CREDENTIALS_JSON",
     "api_endpoint": "BIGQUERY_API_ENDPOINT",
     "maximum_bytes_billed": "BIGQUERY_MAXIMUM_BYTES_BILLED",
+    "dbt_target": "DBT_TARGET",
 }
 
 

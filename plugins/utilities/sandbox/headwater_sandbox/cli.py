@@ -76,6 +76,10 @@ class Project:
             dotenv.set_key(self.dotenv, "POSTGRES_PORT", str(self.server.port), quote_mode="never")
             click.echo(f"{error}: took {self.server.port}, POSTGRES_PORT in {self.dotenv} says so")
 
+    def start_emulator(self) -> None:
+        self.emulator.start()
+        click.echo(f"The BigQuery emulator is up: {self.emulator.endpoint}")
+
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.server.dsn, autocommit=True)
 
@@ -109,7 +113,12 @@ def main(context: click.Context) -> None:
 @seed_option
 @click.pass_obj
 def up(project: Project, scale: float, seed: int) -> None:
-    """Start the server, and fill it with data the first time."""
+    """Start the server, and fill it with data the first time.
+
+    In the environment `emulator` the BigQuery emulator is started as well.
+    """
+    if os.environ.get("DBT_TARGET") == "emulator":
+        project.start_emulator()
     if project.host:
         click.echo(f"POSTGRES_HOST is set ({project.host}): the sandbox stays down.")
         return
@@ -137,8 +146,7 @@ def bigquery() -> None:
 @click.pass_obj
 def bigquery_up(project: Project) -> None:
     """Start the emulator; the first time its Python environment is made, which takes a minute."""
-    project.emulator.start()
-    click.echo(f"The BigQuery emulator is up: {project.emulator.endpoint}")
+    project.start_emulator()
 
 
 @bigquery.command("down")
@@ -153,9 +161,10 @@ def bigquery_down(project: Project) -> None:
 @main.command()
 @click.pass_obj
 def down(project: Project) -> None:
-    """Stop the server. The data stays in its directory."""
+    """Stop the server, and the BigQuery emulator. The data stays in its directory."""
     was_running = project.server.is_running
     project.server.stop()
+    project.emulator.stop()
     click.echo("Postgres is down." if was_running else "Postgres was not running.")
 
 
