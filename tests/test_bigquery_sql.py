@@ -4,7 +4,9 @@ dbt builds the whole project on a BigQuery that has the analyzer for an engine, 
 by the loader's DDL from what the tap discovers; so each relation's types are the next one's input.
 """
 
+import copy
 import difflib
+import importlib.util
 import json
 import os
 import re
@@ -32,6 +34,11 @@ SOURCE_DDL = ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql"
 POSTGRES_SETTINGS = ("host", "port", "user", "password", "database")
 BIN = Path(sys.executable).parent
 LOADER = BigQuerySQL("offline")
+
+spec = importlib.util.spec_from_file_location("access", ROOT / "docs/access.py")
+access = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(access)
+
 STAGED = "`offline`.`_headwater`.`staged`"
 
 # dbt's own files of SQL, and the YAML files beside them, which declare tests and sources.
@@ -192,9 +199,7 @@ def dbt(server: Server, directory: Path, *arguments: str, project: Path = TRANSF
             "DBT_TARGET_PATH": str(directory),
             "DBT_LOG_PATH": str(directory / "logs"),
             "DBT_SCHEMA_PREFIX": "",
-            "HEADWATER_ANALYST_GROUP": "analysts@example.com",
-            "HEADWATER_REPORTING_GROUP": "reports@example.com",
-            "HEADWATER_ENGINEER_GROUP": "engineers@example.com",
+            **{name: name for name in access.GROUPS.values()},
         },
         capture_output=True,
         text=True,
@@ -375,6 +380,36 @@ def test_every_job_of_dbt_has_labels_and_a_cap(built: Build) -> None:
         assert int(job.configuration["query"]["maximumBytesBilled"]) == 10 * 2**30
     labelled = {job.configuration["labels"]["node"] for job in built.server.jobs.values()}
     assert {"fct_orders", "total_sales", "assert_positive_balances"} <= labelled
+
+
+def test_access_is_as_the_page_says(built: Build) -> None:
+    assert access.PAGE.read_text() == access.page(built.manifest), "run: python docs/access.py"
+    granted = {
+        " ".join(job.sql.partition("*/")[2].split()).rstrip(";")
+        for job in built.server.jobs.values()
+        if job.kind == "GRANT"
+    }
+    expected = {
+        f"grant `roles/bigquery.dataViewer` on {kind} `offline`.`{dataset}`.`{node['name']}` "
+        f'to "group:{access.GROUPS[role]}"'
+        for dataset, kind, role in (
+            ("marts", "table", "analyst"),
+            ("reporting", "view", "reporting"),
+        )
+        for node in built.manifest["nodes"].values()
+        if node["resource_type"] == "model" and node["schema"] == dataset
+    }
+    assert granted == expected
+
+
+def test_another_grant_is_another_page(built: Build) -> None:
+    manifest = copy.deepcopy(built.manifest)
+    grants = manifest["nodes"]["model.headwater.stg_lana__customers"]["config"]["grants"]
+    grants[access.READ] = ["group:HEADWATER_ANALYST_GROUP"]
+    assert "| `staging` | `stg_lana__customers` | everything | read |  |" in access.page(manifest)
+    grants[access.READ] = ["allAuthenticatedUsers"]
+    with pytest.raises(ValueError, match="stg_lana__customers"):
+        access.table(manifest)
 
 
 def test_reporting_reads_marts_by_itself(built: Build) -> None:
