@@ -109,7 +109,7 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         job_timeout: float = 600,
         retry_seconds: float = 600,
         parallel_commits: int = 8,
-        on_retry: Callable[[str], None] = lambda message: None,
+        on_warning: Callable[[str], None] = lambda message: None,
     ) -> None:
         """Connects to nothing yet. `job_timeout`: seconds for a job, which is then cancelled.
 
@@ -118,7 +118,7 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         super().__init__(project, re.sub(r"\W", "_", prefix, flags=re.ASCII))
         self.parallel_commits = parallel_commits
         self._job_timeout, self._retry_seconds = job_timeout, retry_seconds
-        self._on_retry = on_retry
+        self._warn = on_warning
         self._labels = {name: label(value) for name, value in (labels or {}).items() if value}
         self._query_options: dict[str, Any] = {"priority": priority}
         if maximum_bytes_billed:
@@ -233,7 +233,7 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
                 except Exception as error:
                     if not _is_retryable(error) or time.monotonic() + delay > give_up:
                         raise
-                    self._on_retry(f"BigQuery: {first_line(error)}; again in {delay:g} s")
+                    self._warn(f"BigQuery: {first_line(error)}; again in {delay:g} s")
                     self._closed.wait(delay)
                     delay = min(2 * delay, LONGEST_DELAY)
 
@@ -339,31 +339,39 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
 
     def _load_and_merge(self, table: Table, staged: _Staged) -> Counts:
         stream = table.stream
-        ref = self.quote(
-            AUDIT_SCHEMA, f"staging_{table.schema}_{table.name}_{uuid.uuid4().hex[:12]}"
-        )
+        name = f"staging_{table.schema}_{table.name}_{uuid.uuid4().hex[:12]}"
+        ref = source = self.quote(AUDIT_SCHEMA, name)
+        view = self.quote(AUDIT_SCHEMA, f"{name}_parsed")
+        view_sql = self.create_parsed_view_sql(view, ref, table)
         try:
             self._run(self.create_staging_sql(ref, table), stream)
             with staged.path.open("rb") as file:
                 self._load(file, ref, stream)
             keys = self._check(table, ref, staged.rows)
+            if view_sql:
+                self._run(view_sql, stream)
+                source = view
             if not table.keys:
-                inserted = self._run(self.insert_sql(ref, table), stream).num_dml_affected_rows
+                inserted = self._run(self.insert_sql(source, table), stream).num_dml_affected_rows
                 return Counts(inserted=inserted or 0)
-            done = self._run(self.merge_sql(ref, table), stream).dml_stats
+            done = self._run(self.merge_sql(source, table), stream).dml_stats
             inserted, updated = done.inserted_row_count, done.updated_row_count
             if updated:  # some perhaps only in their version
                 (changed,) = self._row(self.changed_sql(ref, table), stream)
                 updated = changed - inserted
             return Counts(inserted, updated, keys - inserted - updated)
         finally:
-            with suppress(*_ANY_ERROR):  # it expires by itself
-                self._client.delete_table(
-                    ref.replace("`", ""),
-                    retry=self._retry.with_timeout(min(10, self._retry_seconds)),
-                    timeout=REQUEST_TIMEOUT,
-                    not_found_ok=True,
-                )
+            for made in (view, ref) if view_sql else (ref,):
+                self._sweep(made)
+
+    def _sweep(self, ref: str) -> None:
+        with suppress(*_ANY_ERROR):  # it expires by itself
+            self._client.delete_table(
+                ref.replace("`", ""),
+                retry=self._retry.with_timeout(min(10, self._retry_seconds)),
+                timeout=REQUEST_TIMEOUT,
+                not_found_ok=True,
+            )
 
     def _check(self, table: Table, ref: str, rows: int) -> int:
         """See that all rows are staged and can be merged; returns the number of their keys.
@@ -371,20 +379,27 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         Raises:
             LoadError: they are not, or cannot.
         """
-        landed, keys, keyless, *misfits = self._row(self.check_sql(ref, table), table.stream)
+        landed, keys, keyless, *counts = self._row(self.check_sql(ref, table), table.stream)
         if landed != rows:
             raise LoadError(f"{table.stream}: of {rows:,} rows BigQuery took {landed:,}; run again")
         if table.keys and keyless:
             names = ", ".join(table.keys)
             raise LoadError(f"{table.stream}: {keyless} rows have no value for their key {names}")
         json_columns = [c for c in table.columns if c.type == JSON]
-        for column, misfit in zip(json_columns, misfits, strict=True):
-            if misfit:
+        for column, misfits, wide in zip(json_columns, counts[::2], counts[1::2], strict=True):
+            as_text = (
+                "give the field `x-sql-datatype: text` in the extractor's `schema` extra, and "
+                "reload the stream"
+            )
+            if misfits:
                 raise LoadError(
-                    f"{table.stream}.{column.field}: {misfit:,} values are JSON that BigQuery does "
-                    "not take, such as numbers beyond its precision; to admit them, give the field "
-                    "`x-sql-datatype: text` in the extractor's `schema` extra, and reload the "
-                    "stream"
+                    f"{table.stream}.{column.field}: {misfits:,} values are JSON that BigQuery "
+                    f"does not take; to admit them, {as_text}"
+                )
+            if wide:
+                self._warn(
+                    f"{table.stream}.{column.field}: {wide:,} values have numbers that JSON in "
+                    f"BigQuery holds only rounded, as doubles; to keep their digits, {as_text}"
                 )
         return keys
 
@@ -464,7 +479,7 @@ class TargetBigQuery(TargetWarehouse):
             self.config,
             run_id=self._run_id,
             environment=os.environ.get("MELTANO_ENVIRONMENT"),
-            on_retry=self.logger.warning,
+            on_warning=self.logger.warning,
         )
 
 
@@ -473,7 +488,7 @@ def open_bigquery(
     *,
     run_id: str | None,
     environment: str | None = None,
-    on_retry: Callable[[str], None] = lambda message: None,
+    on_warning: Callable[[str], None] = lambda message: None,
 ) -> BigQueryWarehouse:
     """The warehouse of the loader's settings.
 
@@ -499,7 +514,7 @@ def open_bigquery(
             job_timeout=config.get("job_timeout_seconds", 600),
             retry_seconds=config.get("retry_seconds", 600),
             parallel_commits=config.get("parallel_streams", 8),
-            on_retry=on_retry,
+            on_warning=on_warning,
         )
 
 

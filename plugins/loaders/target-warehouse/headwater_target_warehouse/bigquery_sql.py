@@ -119,7 +119,7 @@ class BigQuerySQL(Dialect):
         able = [self.quote(key) for key in keys if columns[key] not in _NOT_CLUSTERABLE]
         return f" cluster by {', '.join(able[:_CLUSTER_COLUMNS])}" if able else ""
 
-    # Staging: BigQuery loads no JSON from Parquet, and reads a BIGNUMERIC there as it likes.
+    # Staging: BigQuery loads no JSON from Parquet, and may take a BIGNUMERIC there for a NUMERIC.
 
     def staged_as_text(self, type_: pa.DataType) -> bool:
         return type_ == JSON or (
@@ -140,35 +140,55 @@ class BigQuerySQL(Dialect):
             f"timestamp_add(current_timestamp(), interval {hours} hour))"
         )
 
+    def create_parsed_view_sql(self, view: str, ref: str, table: Table) -> str | None:
+        """The staged rows with the types of the table; None where they have them already."""
+        schema = table.arrow_schema
+        if not any(map(self.staged_as_text, schema.types)):
+            return None
+        columns = []
+        for name, type_ in zip(schema.names, schema.types, strict=True):
+            column = self.quote(name)
+            if type_ == JSON:
+                # BigQuery keeps JSON numbers as INT64, UINT64 or FLOAT64.
+                column = f"parse_json({column}, wide_number_mode => 'round') as {column}"
+            elif self.staged_as_text(type_):
+                column = f"cast({column} as bignumeric) as {column}"
+            columns.append(column)
+        return f"create view {view} as select {', '.join(columns)} from {ref}"
+
     def check_sql(self, ref: str, table: Table) -> str:
-        """One row: staged rows, distinct keys, rows without key, then per JSON column the texts
-        that JSON cannot hold."""
+        """One row: staged rows, distinct keys, rows without key; then for each JSON column how many
+        texts JSON cannot hold, and how many only with rounded numbers."""
         keys = ", ".join(map(self.quote, table.keys))
-        json_columns = [self.quote(c.name) for c in table.columns if c.type == JSON]
-        misfits = [
-            f"countif({c} is not null and safe.parse_json({c}) is null) as misfit_{n}"
-            for n, c in enumerate(json_columns)
+        counts = [
+            f"countif({column} is not null and safe.parse_json({column}{mode}) is null)"
+            for column in (self.quote(c.name) for c in table.columns if c.type == JSON)
+            for mode in (", wide_number_mode => 'round'", "")
         ]
-        sums = "".join(f", coalesce(sum(misfit_{n}), 0)" for n in range(len(misfits)))
+        sums = "".join(f", coalesce(sum(c{n}), 0)" for n in range(len(counts)))
         some_null = " or ".join(f"{self.quote(key)} is null" for key in table.keys) or "false"
-        grouped = ", ".join([*map(self.quote, table.keys), "count(*) as n", *misfits])
+        selected = [*map(self.quote, table.keys), "count(*) as n"]
+        selected += [f"{count} as c{n}" for n, count in enumerate(counts)]
         return (
-            f"select coalesce(sum(n), 0), count(*), countif({some_null}){sums} "
-            f"from (select {grouped} from {ref}{f' group by {keys}' if keys else ''}) as g"
+            f"select coalesce(sum(n), 0), count(*), countif({some_null}){sums} from "
+            f"(select {', '.join(selected)} from {ref}{f' group by {keys}' if keys else ''}) as g"
         )
 
     # Commits
 
     def insert_sql(self, ref: str, table: Table) -> str:
-        """Append all that is staged: the table has no key."""
+        """Append the staged rows: the table has no key. `ref`: as of merge_sql."""
         names = ", ".join(map(self.quote, table.arrow_schema.names))
         return (
             f"insert into {self.quote(table.schema, table.name)} ({names}) "
-            f"{self._select_staged(ref, table)}"
+            f"select {names} from {ref}"
         )
 
     def merge_sql(self, ref: str, table: Table) -> str:
-        """Upsert the last staged row of each key; rows that are the same stay as they are."""
+        """Upsert the last staged row of each key; rows that are the same stay as they are.
+
+        `ref`: the staging table, or the view on it that has the table's types.
+        """
         schema = table.arrow_schema
         names = schema.names
         types = dict(zip(names, schema.types, strict=True))
@@ -184,7 +204,7 @@ class BigQuerySQL(Dialect):
         version = self.quote("_sdc_table_version")
         return (
             f"merge into {self.quote(table.schema, table.name)} as t using "
-            f"({self._select_staged(ref, table)} where true qualify row_number() over "
+            f"(select * from {ref} where true qualify row_number() over "
             f"(partition by {key_list} order by {self.quote('_sdc_sequence')} desc) = 1) as s "
             f"on {same_key} "
             f"when matched and ({differs}) then update set {updates} "
@@ -214,18 +234,6 @@ class BigQuerySQL(Dialect):
             f"update {ref} set {deleted_at} = current_timestamp() "
             f"where {old} and {deleted_at} is null"
         )
-
-    def _select_staged(self, ref: str, table: Table) -> str:
-        schema = table.arrow_schema
-        columns = []
-        for name, type_ in zip(schema.names, schema.types, strict=True):
-            column = self.quote(name)
-            if type_ == JSON:
-                column = f"parse_json({column}) as {column}"
-            elif self.staged_as_text(type_):
-                column = f"cast({column} as bignumeric) as {column}"
-            columns.append(column)
-        return f"select {', '.join(columns)} from {ref}"
 
     def _value(self, table: Table, name: str) -> str:
         """A log-based tap's deletion carries the key alone: the other values stay as they were."""

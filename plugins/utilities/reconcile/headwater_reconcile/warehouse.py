@@ -55,7 +55,7 @@ def open_warehouse(
         {name: os.environ.get(variable) for name, variable in _SETTINGS.items()},
         run_id=os.environ.get("MELTANO_RUN_ID"),
         environment=os.environ.get("MELTANO_ENVIRONMENT"),
-        on_retry=on_wait,
+        on_warning=on_wait,
     )
     if warehouse.columns(AUDIT_SCHEMA, "streams"):
         return warehouse
