@@ -25,7 +25,7 @@ final as (
         currency_code,
 
         ---------- numerics
-        cast(amount as numeric(28, 2)) as amount,
+        {{ to_numeric('amount', 28, 2) }} as amount,
 
         ---------- timestamps
         transacted_at,
