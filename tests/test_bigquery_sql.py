@@ -40,6 +40,7 @@ access = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(access)
 
 STAGED = "`offline`.`_headwater`.`staged`"
+PARSED = "`offline`.`_headwater`.`staged_parsed`"
 
 # dbt's own files of SQL, and the YAML files beside them, which declare tests and sources.
 FILES = sorted(
@@ -114,6 +115,10 @@ WRONG = {
     "a string and a number joined": (
         "select status || order_id from `offline`.`marts`.`fct_orders`",
         "No matching signature for operator ||",
+    ),
+    "a cast with parameters": (
+        "select cast(order_id as numeric(9, 2)) from `offline`.`marts`.`fct_orders`",
+        "Parameterized types are not allowed in CAST expressions",
     ),
     "double": (
         "select cast(order_id as double) from `offline`.`marts`.`fct_orders`",
@@ -313,10 +318,14 @@ def test_loader(analyzer: Analyzer, tables: dict[str, Table], stream: str) -> No
         for name, type_ in columns_of(table).items()
     }
     analyzer.check(LOADER.create_staging_sql(STAGED, table))
+    view_sql = LOADER.create_parsed_view_sql(PARSED, STAGED, table)
+    if view_sql:
+        analyzer.check(view_sql)
+    source = PARSED if view_sql else STAGED
     for sql in (
         LOADER.check_sql(STAGED, table),
-        LOADER.merge_sql(STAGED, table) if table.keys else "",
-        LOADER.insert_sql(STAGED, table),
+        LOADER.merge_sql(source, table) if table.keys else "",
+        LOADER.insert_sql(source, table),
         LOADER.changed_sql(STAGED, table),
         LOADER.activate_sql(table, 1, hard_delete=False),
         LOADER.activate_sql(table, 1, hard_delete=True),
@@ -360,7 +369,7 @@ SLIPS = [
     ),
     (
         "models/marts/finance/fct_facilities.sql",
-        "cast(facilities.annual_rate as numeric(18, 6))",
+        "{{ to_numeric('facilities.annual_rate', 18, 6) }}",
         "cast(facilities.annual_rate as float64)",
         "enforced contract",
     ),
