@@ -4,7 +4,6 @@ import io
 import json
 import os
 import re
-import shutil
 import tempfile
 import threading
 import time
@@ -132,14 +131,15 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
             location=location,
             client_options={"api_endpoint": api_endpoint} if api_endpoint else None,
         )
-        self._directory = Path(tempfile.mkdtemp(prefix="target-bigquery-"))
+        # Removed in the end, also after an error.
+        self._directory = tempfile.TemporaryDirectory(prefix="target-bigquery-")
         self._staged: dict[str, _Staged] = {}
         self._schemas: set[str] = set()
         self._closed = threading.Event()
 
     def close(self) -> None:
         self._closed.set()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.cleanup()
         self._client.close()
 
     # Jobs
@@ -291,7 +291,7 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         schema = pa.schema((n, self.staging_type(t)) for n, t in _columns(table).items())
         staged = self._staged.get(table.stream)
         if staged is None:
-            path = self._directory / f"{uuid.uuid4().hex}.parquet"
+            path = Path(self._directory.name, f"{uuid.uuid4().hex}.parquet")
             writer = pyarrow.parquet.ParquetWriter(path, schema, compression="zstd")
             staged = self._staged[table.stream] = _Staged(path, writer)
         staged.writer.write_table(rows.cast(schema))

@@ -134,6 +134,16 @@ def test_one_stream_that_fails_holds_back_the_state_of_all(endpoint):
     assert not endpoint.script.staged
 
 
+def test_another_warehouses_environment_is_one_line(endpoint, monkeypatch):
+    monkeypatch.setenv("MELTANO_ENVIRONMENT", "dev")
+    line = (
+        "Error: target-bigquery loads BigQuery, but environment dev models DuckDB: "
+        "set MELTANO_ENVIRONMENT=bigquery, or use target-duckdb"
+    )
+    assert_refused(endpoint, load(endpoint, dbt_target="duckdb"), line, [])
+    assert_loaded(endpoint, load(endpoint, dbt_target="bigquery"))
+
+
 def test_no_project_is_one_line(endpoint):
     result = load(endpoint, project="")
     line = r"Error: BigQuery needs a project: set GCP_PROJECT_ID, in the environment or \.env"
