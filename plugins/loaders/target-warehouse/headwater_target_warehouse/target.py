@@ -413,21 +413,27 @@ class TargetWarehouse(Target):
             self._commit_all()
 
     def _commit_all(self, *, at_end: bool = False) -> None:
-        self._register()
-        due = [s for s in self._streams.values() if self._is_due(s, report=at_end)]
-        with ThreadPoolExecutor(self.warehouse.parallel_commits) as pool:
-            commits = {pool.submit(self._commit_staged, stream): stream for stream in due}
-            try:
-                for commit in as_completed(commits):
-                    self._committed(commits[commit], commit.result())
-            finally:
-                pool.shutdown(cancel_futures=True)
+        if self._streams:
+            self._register()
+            self._commit_together(
+                [s for s in self._streams.values() if self._is_due(s, report=at_end)]
+            )
         if self._state is not None:
             sys.stdout.write(self._state.decode() + "\n")
             sys.stdout.flush()
         self._state = None
         self._staged_rows = 0
         self._committed_at = time.monotonic()
+
+    def _commit_together(self, streams: list[Stream]) -> None:
+        """Raises the first error, when the commits that were under way have ended."""
+        with ThreadPoolExecutor(self.warehouse.parallel_commits) as pool:
+            commits = {pool.submit(self._commit_staged, stream): stream for stream in streams}
+            try:
+                for commit in as_completed(commits):
+                    self._committed(commits[commit], commit.result())
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def _commit(self, stream: Stream) -> None:
         if self._is_due(stream):
