@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
@@ -24,7 +24,7 @@ import yaml
 from bigquery_analyzer import Analyzer, Job, Server, SQLError, type_name
 from headwater_sandbox.postgres import Server as Postgres
 from headwater_target_warehouse.bigquery_sql import BigQuerySQL
-from headwater_target_warehouse.schema import Table, table_from_schema
+from headwater_target_warehouse.schema import NUMERIC, TIMESTAMP, Table, table_from_schema
 from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES
 from zetasql.types import Type, TypeKind
 
@@ -34,6 +34,7 @@ SOURCE_DDL = ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql"
 POSTGRES_SETTINGS = ("host", "port", "user", "password", "database")
 BIN = Path(sys.executable).parent
 LOADER = BigQuerySQL("offline")
+TEXT = pa.string()
 
 spec = importlib.util.spec_from_file_location("access", ROOT / "docs/access.py")
 access = importlib.util.module_from_spec(spec)
@@ -332,6 +333,23 @@ def test_loader(analyzer: Analyzer, tables: dict[str, Table], stream: str) -> No
     ):
         if sql:
             analyzer.check(sql)
+
+
+def test_loader_grows_tables_and_keeps_its_audit(
+    analyzer: Analyzer, tables: dict[str, Table]
+) -> None:
+    table = replace(tables["rainbow-orders"], name="growing")
+    columns = columns_of(table)
+    # In place, and by a table that replaces it.
+    for name, type_ in (("payment_id", NUMERIC), ("order_id", NUMERIC), ("customer_id", TEXT)):
+        analyzer.check(LOADER.create_table_sql(table.schema, table.name, columns))
+        analyzer.check(LOADER.widen_sql(table, columns, name, type_))
+    analyzer.check(LOADER.add_column_sql(table, "added", pa.decimal128(12, 2)))
+    for name, audit in AUDIT_TABLES.items():
+        given = {column: "2026-01-01" if t == TIMESTAMP else "1" for column, t in audit.items()}
+        analyzer.check(LOADER.insert_audit_sql(name, given))
+    row = dict.fromkeys(AUDIT_TABLES["streams"])
+    analyzer.check(LOADER.register_sql([row, row]))
 
 
 def test_contracts_declare_what_the_analyzer_infers(analyzer: Analyzer, built: Build) -> None:
