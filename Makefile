@@ -1,6 +1,6 @@
 # What a newcomer types. `make` says what there is; each target is plain commands you can run too.
 .DEFAULT_GOAL := help
-.PHONY: help run tick status test lint bench licences clean
+.PHONY: help run tick status test test-emulator check-bigquery doctor lint bench licences clean
 
 # uv, on PATH or put into .tools, makes .venv from uv.lock.
 UV := $(shell command -v uv || echo .tools/bin/uv)
@@ -10,17 +10,26 @@ export PRE_COMMIT_HOME := $(CURDIR)/output/pre-commit
 unexport PYTHONDONTWRITEBYTECODE
 
 help: ## Say what there is
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: .venv/.synced ## Postgres to a modelled warehouse, and what arrived
 	@sandbox up
-	@python orchestrate/run.py nightly
+	@python orchestrate/run.py
 
 tick: .venv/.synced ## Let a day of business pass in the sandbox
 	@sandbox tick
 
 test: .venv/.synced ## Run all tests
 	@pytest --numprocesses auto --dist loadfile
+
+test-emulator: .venv/.synced ## Run BigQuery's wire path at the emulator, and compare with DuckDB
+	@pytest tests/test_emulator.py
+
+check-bigquery: .venv/.synced ## Check all SQL with Google's own analyzer, offline
+	@pytest tests/test_bigquery_sql.py
+
+doctor: .venv/.synced ## Say what is missing before the first run, and how to get it
+	@meltano --log-level warning invoke doctor
 
 lint: .venv/.synced ## Check style: SQL, Python, YAML, secrets
 	@pre-commit run --all-files

@@ -20,7 +20,12 @@ and change, but not to be offered to others as a managed service.
 
 def licences() -> str:
     """The page, as Markdown."""
-    ours = ["headwater-reconcile", "headwater-sandbox", "headwater-tap-postgres"]
+    ours = [
+        "headwater-doctor",
+        "headwater-reconcile",
+        "headwater-sandbox",
+        "headwater-tap-postgres",
+    ]
     command = ["pip-licenses", "--format=json", "--from=mixed", "--ignore-packages"]
     out = subprocess.run(
         [*command, *ours, "headwater-target-warehouse"], check=True, capture_output=True, text=True

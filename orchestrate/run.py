@@ -1,4 +1,4 @@
-"""Run a job of meltano.yml, alone, and show what came of it: `python orchestrate/run.py nightly`.
+"""Run a job of meltano.yml, alone, and show what came of it: `python orchestrate/run.py`.
 
 Meltano refuses a job whose last run was killed until five minutes have passed. Here a lock that
 the system frees with its holders takes that claim's place, so that the next run starts at once.
@@ -17,8 +17,10 @@ from typing import IO
 
 import dotenv
 import psutil
+import yaml
 
 ROOT = Path(__file__).parents[1]
+DEFAULT_JOB = "nightly"
 # What a killed run has started ends by itself; until then it holds the lock.
 PATIENCE_SECONDS = 50
 # "2026-06-30T02:00:00Z [info     ] tap-postgres Error: the server is down", or dbt's own words.
@@ -27,9 +29,13 @@ BOX = ("╭", "│", "╰")
 COLOUR = re.compile(r"\x1b\[\d*m")
 
 
-def run(job: str) -> int:
-    """Run the job, then print the summary, or why there is none; returns the exit code."""
+def run(job: str | None) -> int:
+    """Run the job, then print the summary, or why there is none; returns the exit code.
+
+    Without a job, the one that the environment names.
+    """
     dotenv.load_dotenv(ROOT / ".env")  # Meltano reads it too; the summary does not
+    job = job or nightly_job(os.environ.get("MELTANO_ENVIRONMENT"))
     with take_turn(ROOT / "output" / "run.lock") as lock:
         environment = os.environ | {"MELTANO_RUN_ID": str(uuid.uuid4())}
         causes, tracebacks = [], []
@@ -51,10 +57,19 @@ def run(job: str) -> int:
                 if cause := CAUSE.search(COLOUR.sub("", line)):
                     causes.append(f"  {cause['step']}: {cause['said']}\n")
         if meltano.returncode == 0:
-            return subprocess.run(["reconcile", "summary"], env=environment).returncode
+            # An environment beside the default one says by itself where its warehouse is.
+            through = ["meltano", "--log-level", "warning", "invoke"] if job != DEFAULT_JOB else []
+            return subprocess.run([*through, "reconcile", "summary"], env=environment).returncode
         why = dict.fromkeys(causes) or tracebacks
         sys.stderr.writelines(["\n  The run did not end well.\n", *why])
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode
+
+
+def nightly_job(environment: str | None) -> str:
+    """The environment's nightly job: what its annotations say, else `nightly`."""
+    declared = yaml.safe_load((ROOT / "meltano.yml").read_text())["environments"]
+    by_name = {e["name"]: e.get("annotations", {}).get("headwater", {}) for e in declared}
+    return by_name.get(environment, {}).get("job", DEFAULT_JOB)
 
 
 def take_turn(path: Path) -> IO[str]:
@@ -96,5 +111,7 @@ def _is_alive(holder: str) -> bool:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Run a job of meltano.yml, alone.")
-    parser.add_argument("job", help="its name, such as nightly")
+    parser.add_argument(
+        "job", nargs="?", help="its name; without it, the environment's nightly one"
+    )
     sys.exit(run(parser.parse_args().job))

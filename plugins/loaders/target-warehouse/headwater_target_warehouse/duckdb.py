@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,9 +14,9 @@ import pyarrow.parquet
 from singer_sdk import typing as th
 
 from .errors import LoadError
-from .schema import JSON, TIME, TIMESTAMP, Table, sql_type, wider_type
+from .schema import JSON, TIME, TIMESTAMP, Table, sql_type
 from .target import TargetWarehouse
-from .warehouse import AUDIT_SCHEMA, Counts, Warehouse
+from .warehouse import Counts, Warehouse, audit_row, parquet_column
 
 _TYPE_NAMES = {
     pa.bool_(): "boolean",
@@ -113,6 +113,25 @@ class DuckDBWarehouse(Warehouse):
             return f"decimal({type_.precision}, {type_.scale})"
         return _TYPE_NAMES[type_]
 
+    def literal(self, value: Any) -> str:
+        return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
+
+    def create_schema_sql(self, schema: str) -> str:
+        return f"create schema if not exists {self.quote(schema)}"
+
+    def create_table_sql(
+        self, schema: str, name: str, columns: Mapping[str, pa.DataType], keys: tuple[str, ...] = ()
+    ) -> str:
+        definitions = ", ".join(f"{self.quote(c)} {self.type_name(t)}" for c, t in columns.items())
+        return f"create table if not exists {self.quote(schema, name)} ({definitions})"
+
+    def widen_sql(
+        self, table: Table, columns: Mapping[str, pa.DataType], name: str, type_: pa.DataType
+    ) -> str:
+        ref = self.quote(table.schema, table.name)
+        column, wider = self.quote(name), self.type_name(type_)
+        return f"alter table {ref} alter column {column} set data type {wider}"
+
     def query(self, sql: str) -> pa.Table:
         with _one_line_errors():
             return self._connection.execute(sql).to_arrow_table()
@@ -170,29 +189,19 @@ class DuckDBWarehouse(Warehouse):
         file = pyarrow.parquet.ParquetFile(path)
         selected = []
         for column in table.columns:
-            if column.field not in file.schema_arrow.names:
-                value = "null"
-            else:
-                found = _plain_type(file.schema_arrow.field(column.field).type)
-                as_json = column.type == JSON and found == pa.string()
-                if not as_json and (found is None or wider_type(column.type, found) != column.type):
-                    raise LoadError(
-                        f"{table.stream}.{column.field}: the batch file's "
-                        f"{file.schema_arrow.field(column.field).type} does not fit "
-                        f"{self.type_name(column.type)}"
-                    )
-                value = self.quote(column.field)
+            is_there = parquet_column(self, table, column, file.schema_arrow)
+            value = self.quote(column.field) if is_there else "null"
             selected.append(
                 f"cast({value} as {self.type_name(column.type)}) as {self.quote(column.name)}"
             )
         for name, type_ in table.metadata.items():
-            value = _literal(metadata.get(name))
+            value = self.literal(metadata.get(name))
             if name == "_sdc_sequence":
                 value += " + file_row_number"
             selected.append(f"cast({value} as {self.type_name(type_)}) as {self.quote(name)}")
         self._staged[table.stream].append(
             f"select {', '.join(selected)} from "
-            f"read_parquet({_literal(str(path))}, file_row_number = true)"
+            f"read_parquet({self.literal(str(path))}, file_row_number = true)"
         )
         return file.metadata.num_rows
 
@@ -218,10 +227,7 @@ class DuckDBWarehouse(Warehouse):
                 counts = self._merge(table, ref, staged)
                 if activate is not None:
                     counts = replace(counts, deleted=self._activate(ref, activate, hard_delete))
-                done = {f"rows_{name}": rows for name, rows in asdict(counts).items()}
-                seconds = audit["seconds"] + time.monotonic() - started
-                row = pa.Table.from_pylist([{**audit, **done, "seconds": seconds}])
-                self.append(AUDIT_SCHEMA, "loads", row)
+                self.execute(self.insert_audit_sql("loads", audit_row(audit, counts, started)))
                 self._connection.commit()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed write has ended it already
@@ -302,6 +308,8 @@ class TargetDuckDB(TargetWarehouse):
     """Singer target for DuckDB."""
 
     name = "target-duckdb"
+    warehouse_name = "DuckDB"
+    dbt_targets = ("duckdb",)
     config_jsonschema: ClassVar[dict[str, Any]] = th.PropertiesList(
         th.Property(
             "path",
@@ -339,24 +347,3 @@ def _one_line_errors():
         yield
     except duckdb.Error as error:
         raise LoadError(f"DuckDB: {str(error).splitlines()[0]}") from error
-
-
-def _literal(value: Any) -> str:
-    return "null" if value is None else "'" + str(value).replace("'", "''") + "'"
-
-
-def _plain_type(type_: pa.DataType) -> pa.DataType | None:
-    """The column type that holds every value of a Parquet type, None where there is none."""
-    if type_ == JSON or pa.types.is_large_string(type_):
-        return pa.string() if type_ != JSON else JSON
-    if pa.types.is_integer(type_):
-        return None if type_ == pa.uint64() else pa.int64()
-    if pa.types.is_floating(type_):
-        return pa.float64()
-    if pa.types.is_large_binary(type_):
-        return pa.binary()
-    if pa.types.is_timestamp(type_):
-        return TIMESTAMP if type_.unit != "ns" else None
-    if pa.types.is_nested(type_):
-        return None
-    return type_

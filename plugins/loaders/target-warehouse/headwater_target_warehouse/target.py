@@ -10,6 +10,7 @@ import uuid
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import unquote, urlparse
@@ -26,7 +27,7 @@ from singer_sdk.target_base import Target
 from .errors import LoadError, ValueMisfit
 from .records import RecordReader
 from .schema import TIMESTAMP, Table, table_from_schema
-from .warehouse import AUDIT_SCHEMA, Counts, Warehouse
+from .warehouse import Counts, Warehouse
 
 # Arrow's own allocator keeps what it once had; the system's gives it back.
 pa.set_memory_pool(pa.system_memory_pool())
@@ -34,6 +35,12 @@ pa.set_memory_pool(pa.system_memory_pool())
 CHUNK_BYTES = 8 << 20
 # Rows that came in are made visible at the next STATE after this time, however few.
 COMMIT_SECONDS = 60
+
+# By warehouse: the other one, the environment for this one, the other one's loader.
+_OTHER = {
+    "DuckDB": ("BigQuery", "dev", "target-bigquery"),
+    "BigQuery": ("DuckDB", "bigquery", "target-duckdb"),
+}
 
 
 class Message(msgspec.Struct, gc=False):
@@ -131,6 +138,9 @@ class TargetWarehouse(Target):
     """
 
     package_name = "headwater-target-warehouse"
+    # What the loader loads, and the outputs of dbt's profile that model it.
+    warehouse_name: ClassVar[str]
+    dbt_targets: ClassVar[tuple[str, ...]]
     message_reader_class = MessageReader
     capabilities: ClassVar[list] = [
         PluginCapabilities.ABOUT,
@@ -142,6 +152,11 @@ class TargetWarehouse(Target):
         TargetCapabilities.TARGET_SCHEMA,
     ]
     common_settings: ClassVar[list[th.Property]] = [
+        th.Property(
+            "dbt_target",
+            th.StringType,
+            description="The output of dbt's profile that models what is loaded.",
+        ),
         th.Property(
             "default_target_schema",
             th.StringType,
@@ -166,6 +181,7 @@ class TargetWarehouse(Target):
         super().__init__(*args, **kwargs)
         self._streams: dict[str, Stream] = {}
         self._current: Stream | None = None
+        self._unregistered: dict[str, dict[str, Any]] = {}
         self._state: bytes | None = None
         self._staged_rows = 0
         self._committed_at = time.monotonic()
@@ -173,6 +189,22 @@ class TargetWarehouse(Target):
         self._run_id = os.environ.get("MELTANO_RUN_ID") or str(uuid.uuid4())
         # Microseconds since the epoch, then counted: rises over the runs and within each.
         self._sequence = time.time_ns() // 1000
+
+    def listen(self, file_input: IO[str] | None = None) -> None:
+        """Load the messages.
+
+        Raises:
+            LoadError: dbt would look for the rows in another warehouse.
+        """
+        target = self.config.get("dbt_target")
+        if target and target not in self.dbt_targets:
+            other, environment, loader = _OTHER[self.warehouse_name]
+            raise LoadError(
+                f"{self.name} loads {self.warehouse_name}, but environment "
+                f"{os.environ.get('MELTANO_ENVIRONMENT')} models {other}: set "
+                f"MELTANO_ENVIRONMENT={environment}, or use {loader}"
+            )
+        super().listen(file_input)
 
     @abstractmethod
     def open_warehouse(self) -> Warehouse:
@@ -211,7 +243,15 @@ class TargetWarehouse(Target):
             stream.version, stream.reported = known.version, known.reported
         self._current = stream
         stream.table = self.warehouse.prepare(table)
-        self._register(stream, message.key_properties or [])
+        self._unregistered[table.stream] = {
+            "stream": table.stream,
+            "table_schema": table.schema,
+            "table_name": table.name,
+            "key_properties": json.dumps(message.key_properties or []),
+            "replication_key": replication_key,
+            "run_id": self._run_id,
+            "seen_at": dt.datetime.now(dt.UTC),
+        }
 
     def _process_record_message(self, message: Message) -> None:
         stream = self._streams.get(message.stream)
@@ -219,6 +259,7 @@ class TargetWarehouse(Target):
             raise RecordsWithoutSchemaException(
                 f"{message.stream}: a record came before its SCHEMA message"
             )
+        self._commit_activated(stream)
         stream.records.append(message.record)
         stream.extracted.append(message.time_extracted)
         stream.versions.append(message.version)
@@ -236,6 +277,7 @@ class TargetWarehouse(Target):
             raise RecordsWithoutSchemaException(
                 f"{message.stream}: a batch came before its SCHEMA message"
             )
+        self._commit_activated(stream)
         self._stage_records(stream)
         encoding = message.encoding or {}
         for url in message.manifest or []:
@@ -265,8 +307,8 @@ class TargetWarehouse(Target):
         self._stage_records(stream)
         if stream.version == message.version:
             stream.activate = message.version
-            self._commit(stream)
         else:
+            self._commit_activated(stream)
             stream.version = message.version
 
     def _process_state_message(self, message: Message) -> None:
@@ -367,8 +409,11 @@ class TargetWarehouse(Target):
             self._commit_all()
 
     def _commit_all(self, *, at_end: bool = False) -> None:
-        for stream in self._streams.values():
-            self._commit(stream, report=at_end)
+        if self._streams:
+            self._register()
+            self._commit_together(
+                [s for s in self._streams.values() if self._is_due(s, report=at_end)]
+            )
         if self._state is not None:
             sys.stdout.write(self._state.decode() + "\n")
             sys.stdout.flush()
@@ -376,12 +421,33 @@ class TargetWarehouse(Target):
         self._staged_rows = 0
         self._committed_at = time.monotonic()
 
-    def _commit(self, stream: Stream, *, report: bool = False) -> None:
+    def _commit_together(self, streams: list[Stream]) -> None:
+        """Raises the first error, when the commits that were under way have ended."""
+        with ThreadPoolExecutor(self.warehouse.parallel_commits) as pool:
+            commits = {pool.submit(self._commit_staged, stream): stream for stream in streams}
+            try:
+                for commit in as_completed(commits):
+                    self._committed(commits[commit], commit.result())
+            finally:
+                pool.shutdown(cancel_futures=True)
+
+    def _commit(self, stream: Stream) -> None:
+        if self._is_due(stream):
+            self._committed(stream, self._commit_staged(stream))
+
+    def _commit_activated(self, stream: Stream) -> None:
+        """What comes after a version's end does not belong to it."""
+        if stream.activate is not None:
+            self._commit(stream)
+
+    def _is_due(self, stream: Stream, *, report: bool = False) -> bool:
         self._stage_records(stream)
-        if not stream.rows and stream.activate is None and (stream.reported or not report):
-            return
+        return bool(stream.rows or stream.activate is not None or (report and not stream.reported))
+
+    def _commit_staged(self, stream: Stream) -> Counts:
+        """Runs in a thread of its own."""
         table = stream.table
-        counts = self.warehouse.commit(
+        return self.warehouse.commit(
             table,
             activate=stream.activate,
             hard_delete=self.config["hard_delete"],
@@ -396,6 +462,8 @@ class TargetWarehouse(Target):
                 "loaded_at": dt.datetime.now(dt.UTC),
             },
         )
+
+    def _committed(self, stream: Stream, counts: Counts) -> None:
         self._log(stream, counts)
         stream.committed()
 
@@ -411,28 +479,11 @@ class TargetWarehouse(Target):
             stream.seconds,
         )
 
-    def _register(self, stream: Stream, key_properties: list[str]) -> None:
-        """Note in `_headwater.streams` what reconcile has to know of the stream."""
-        ref = self.warehouse.quote(AUDIT_SCHEMA, "streams")
-        name = stream.table.stream.replace("'", "''")
-        self.warehouse.execute(f"delete from {ref} where stream = '{name}'")
-        self.warehouse.append(
-            AUDIT_SCHEMA,
-            "streams",
-            pa.Table.from_pylist(
-                [
-                    {
-                        "stream": stream.table.stream,
-                        "table_schema": stream.table.schema,
-                        "table_name": stream.table.name,
-                        "key_properties": json.dumps(key_properties),
-                        "replication_key": stream.replication_key,
-                        "run_id": self._run_id,
-                        "seen_at": dt.datetime.now(dt.UTC),
-                    }
-                ]
-            ),
-        )
+    def _register(self) -> None:
+        """Note in `_headwater.streams` what reconcile has to know of the streams."""
+        if self._unregistered:
+            self.warehouse.execute(self.warehouse.register_sql(list(self._unregistered.values())))
+            self._unregistered.clear()
 
     # The command
 

@@ -1,8 +1,9 @@
 """What the loader and reconcile ask of a warehouse, and the SQL that both warehouses share."""
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +11,7 @@ from typing import Any, Self
 import pyarrow as pa
 
 from .errors import LoadError
-from .schema import TIMESTAMP, Table, wider_type
+from .schema import JSON, TIMESTAMP, Column, Table, wider_type
 
 AUDIT_SCHEMA = "_headwater"
 _TEXT, _COUNT = pa.string(), pa.int64()
@@ -67,8 +68,84 @@ class Counts:
     deleted: int = 0
 
 
-class Warehouse(ABC):
-    """One open warehouse; a context manager that closes it."""
+class Dialect(ABC):
+    """How a warehouse writes SQL; needs no connection."""
+
+    @abstractmethod
+    def quote(self, *parts: str) -> str:
+        """A quoted identifier: a column's name, or a table's schema and name."""
+
+    @abstractmethod
+    def type_name(self, type_: pa.DataType) -> str:
+        """The warehouse's name for an Arrow type.
+
+        Raises:
+            LoadError: the warehouse has no such type.
+        """
+
+    @abstractmethod
+    def literal(self, value: Any) -> str:
+        """A string literal of the value's text; null for None."""
+
+    @abstractmethod
+    def create_schema_sql(self, schema: str) -> str: ...
+
+    @abstractmethod
+    def create_table_sql(
+        self, schema: str, name: str, columns: Mapping[str, pa.DataType], keys: tuple[str, ...] = ()
+    ) -> str: ...
+
+    @abstractmethod
+    def widen_sql(
+        self, table: Table, columns: Mapping[str, pa.DataType], name: str, type_: pa.DataType
+    ) -> str:
+        """Give a wider type to one of the columns that the table has."""
+
+    def add_column_sql(self, table: Table, name: str, type_: pa.DataType) -> str:
+        ref = self.quote(table.schema, table.name)
+        return f"alter table {ref} add column {self.quote(name)} {self.type_name(type_)}"
+
+    def insert_audit_sql(self, name: str, row: Mapping[str, Any]) -> str:
+        """Append one row to an audit table."""
+        values = self._audit_values(name, row)
+        return (
+            f"insert into {self.quote(AUDIT_SCHEMA, name)} ({', '.join(map(self.quote, values))}) "
+            f"values ({', '.join(values.values())})"
+        )
+
+    def register_sql(self, rows: Sequence[Mapping[str, Any]]) -> str:
+        """Put rows into `_headwater.streams`, each in place of its stream's former one."""
+        values = [self._audit_values("streams", row) for row in rows]
+        selects = (
+            "select " + ", ".join(f"{v} as {self.quote(n)}" for n, v in row.items())
+            for row in values
+        )
+        names = [self.quote(name) for name in values[0]]
+        updates = ", ".join(f"{name} = s.{name}" for name in names)
+        stream = self.quote("stream")
+        return (
+            f"merge into {self.quote(AUDIT_SCHEMA, 'streams')} as t "
+            f"using ({' union all '.join(selects)}) as s on t.{stream} = s.{stream} "
+            f"when matched then update set {updates} "
+            f"when not matched then insert ({', '.join(names)}) "
+            f"values ({', '.join(f's.{name}' for name in names)})"
+        )
+
+    def _audit_values(self, name: str, row: Mapping[str, Any]) -> dict[str, str]:
+        types = AUDIT_TABLES[name]
+        return {
+            column: f"cast({self.literal(value)} as {self.type_name(types[column])})"
+            for column, value in row.items()
+        }
+
+
+class Warehouse(Dialect):
+    """One open warehouse; a context manager that closes it.
+
+    `parallel_commits`: for how many tables `commit` may be called at once.
+    """
+
+    parallel_commits = 1
 
     def __enter__(self) -> Self:
         return self
@@ -83,18 +160,6 @@ class Warehouse(ABC):
 
     @abstractmethod
     def close(self) -> None: ...
-
-    @abstractmethod
-    def quote(self, *parts: str) -> str:
-        """A quoted identifier; several parts are joined by dots."""
-
-    @abstractmethod
-    def type_name(self, type_: pa.DataType) -> str:
-        """The warehouse's name for an Arrow type.
-
-        Raises:
-            LoadError: the warehouse has no such type.
-        """
 
     @abstractmethod
     def query(self, sql: str) -> pa.Table: ...
@@ -142,21 +207,20 @@ class Warehouse(ABC):
         Raises:
             LoadError: a column's new type cannot be held beside its old one.
         """
+        columns = dict(zip(*_names_and_types(table), strict=True))
         existing = self.columns(table.schema, table.name)
         if not existing:
-            self.create(table.schema, table.name, dict(zip(*_names_and_types(table), strict=True)))
+            self.create(table.schema, table.name, columns, table.keys)
             return table
-        ref = self.quote(table.schema, table.name)
         types: dict[str, pa.DataType] = {}
-        for name, type_ in zip(*_names_and_types(table), strict=True):
+        for name, type_ in columns.items():
             held = existing.get(name.lower())
             if held is None:
-                self.execute(
-                    f"alter table {ref} add column {self.quote(name)} {self.type_name(type_)}"
-                )
+                self.execute(self.add_column_sql(table, name, type_))
+                existing[name.lower()] = type_
                 continue
             wider = types[name.lower()] = wider_type(held, type_)
-            if wider is None or not self._can_widen(ref, name, held, wider):
+            if wider is None or not self._can_widen(table, name, held, wider):
                 raise LoadError(
                     f"{table.stream}.{name}: the column is {self.type_name(held)} and cannot "
                     f"become {self.type_name(type_)} without loss; drop "
@@ -164,30 +228,26 @@ class Warehouse(ABC):
                     f"give the field a type in the extractor's `schema` extra"
                 )
             if not wider.equals(held):
-                self.widen(ref, name, wider)
+                self.execute(self.widen_sql(table, existing, name.lower(), wider))
+                existing[name.lower()] = wider
         return table.with_types(types)
 
-    def create(self, schema: str, name: str, columns: Mapping[str, pa.DataType]) -> None:
+    def create(
+        self, schema: str, name: str, columns: Mapping[str, pa.DataType], keys: tuple[str, ...] = ()
+    ) -> None:
         """Create a schema and a table in it, where they are not there."""
-        self.execute(f"create schema if not exists {self.quote(schema)}")
-        definitions = ", ".join(f"{self.quote(c)} {self.type_name(t)}" for c, t in columns.items())
-        self.execute(f"create table if not exists {self.quote(schema, name)} ({definitions})")
+        self.execute(self.create_schema_sql(schema))
+        self.execute(self.create_table_sql(schema, name, columns, keys))
 
     def create_audit_tables(self) -> None:
         for name, columns in AUDIT_TABLES.items():
             self.create(AUDIT_SCHEMA, name, columns)
 
-    def widen(self, ref: str, name: str, type_: pa.DataType) -> None:
-        self.execute(
-            f"alter table {ref} alter column {self.quote(name)} "
-            f"set data type {self.type_name(type_)}"
-        )
-
-    def _can_widen(self, ref: str, name: str, held: pa.DataType, wider: pa.DataType) -> bool:
+    def _can_widen(self, table: Table, name: str, held: pa.DataType, wider: pa.DataType) -> bool:
         """Whether no value changes: only integers that become doubles are in doubt."""
         if not (pa.types.is_integer(held) and pa.types.is_floating(wider)):
             return True
-        column = self.quote(name)
+        ref, column = self.quote(table.schema, table.name), self.quote(name)
         beyond = self.query(f"select count(*) from {ref} where abs({column}) > {2**53}")
         return beyond.column(0)[0].as_py() == 0
 
@@ -195,3 +255,45 @@ class Warehouse(ABC):
 def _names_and_types(table: Table) -> tuple[list[str], list[pa.DataType]]:
     schema = table.arrow_schema
     return schema.names, schema.types
+
+
+def audit_row(audit: Mapping[str, Any], counts: Counts, started: float) -> dict[str, Any]:
+    """A row for `_headwater.loads`; `started`: when the commit did, by time.monotonic()."""
+    done = {f"rows_{name}": rows for name, rows in asdict(counts).items()}
+    return {**audit, **done, "seconds": audit["seconds"] + time.monotonic() - started}
+
+
+def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Schema) -> bool:
+    """Whether a batch file has the column.
+
+    Raises:
+        LoadError: it has it, with values that the table's may not hold exactly.
+    """
+    if column.field not in file.names:
+        return False
+    given = file.field(column.field).type
+    found = _plain_type(given)
+    as_json = column.type == JSON and found == pa.string()
+    if not as_json and (found is None or wider_type(column.type, found) != column.type):
+        raise LoadError(
+            f"{table.stream}.{column.field}: the batch file's {given} does not fit "
+            f"{dialect.type_name(column.type)}"
+        )
+    return True
+
+
+def _plain_type(type_: pa.DataType) -> pa.DataType | None:
+    """The column type that holds every value of a Parquet type, None where there is none."""
+    if type_ == JSON or pa.types.is_large_string(type_):
+        return pa.string() if type_ != JSON else JSON
+    if pa.types.is_integer(type_):
+        return None if type_ == pa.uint64() else pa.int64()
+    if pa.types.is_floating(type_):
+        return pa.float64()
+    if pa.types.is_large_binary(type_):
+        return pa.binary()
+    if pa.types.is_timestamp(type_):
+        return TIMESTAMP if type_.unit != "ns" else None
+    if pa.types.is_nested(type_):
+        return None
+    return type_

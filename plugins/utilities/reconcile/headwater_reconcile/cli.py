@@ -8,15 +8,21 @@ from typing import Any
 
 import click
 import duckdb
-from headwater_target_warehouse.duckdb import DuckDBWarehouse
 from headwater_target_warehouse.errors import LoadError
-from headwater_target_warehouse.warehouse import AUDIT_SCHEMA
+from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, Warehouse
 from rich.status import Status
 
 from headwater_reconcile import compare, state
 from headwater_reconcile.publish import publish, published_path
 from headwater_reconcile.source import Source, SourceError
-from headwater_reconcile.summary import console, print_summary, print_table
+from headwater_reconcile.summary import (
+    console,
+    print_bigquery,
+    print_files,
+    print_summary,
+    print_table,
+)
+from headwater_reconcile.warehouse import is_bigquery, loader, open_warehouse, place
 
 
 class Commands(click.Group):
@@ -123,7 +129,7 @@ def main() -> None:
 @setting(
     "--state-id",
     "RECONCILE_STATE_ID",
-    show_default="<MELTANO_ENVIRONMENT>:tap-postgres-to-target-duckdb",
+    show_default="<MELTANO_ENVIRONMENT>:tap-postgres-to-<loader>",
     help="The Meltano state with the bookmarks.",
 )
 @click.option(
@@ -152,19 +158,21 @@ def check(
     that changed after the read are counted as later.
     """
     emptied = LoadError(
-        f"the warehouse {path} is empty, and the state is not: read everything again with "
-        "meltano run --full-refresh tap-postgres target-duckdb"
+        f"the warehouse {place(path)} is empty, and the state is not: read everything again with "
+        f"meltano run --full-refresh tap-postgres {loader()}"
     )
     with ExitStack() as stack:
         if state_file:
             read_bookmarks = partial(state.read_file, state_file)
         else:
             environment = os.environ.get("MELTANO_ENVIRONMENT", "dev")
-            state_id = state_id or f"{environment}:tap-postgres-to-target-duckdb"
+            state_id = state_id or f"{environment}:tap-postgres-to-{loader()}"
             read_bookmarks = stack.enter_context(state.ask_meltano(state_id))
         source = stack.enter_context(Source(host, port, user, password, database))
         # Opened before the source is read: nobody may load rows that are newer than what is read.
-        warehouse = stack.enter_context(_open(path, lock_timeout)) if path.exists() else None
+        warehouse = _open(path, lock_timeout)
+        if warehouse:
+            stack.enter_context(warehouse)
         bookmarks = read_bookmarks()
         if not warehouse or not warehouse.columns(AUDIT_SCHEMA, "streams"):
             raise emptied
@@ -193,11 +201,14 @@ def check(
 def publish_command(path: Path, lock_timeout: float) -> None:
     """Copy the warehouse to <name>-read beside it, which is open to readers at any time.
 
-    The copy is swapped in at once: a reader sees the old one or the new one.
+    The copy is swapped in at once: a reader sees the old one or the new one. BigQuery needs none.
     """
-    if not path.exists():
-        raise LoadError(f"there is no warehouse {path}: load first")
-    with _open(path, lock_timeout) as warehouse:
+    if is_bigquery():
+        return
+    warehouse = _open(path, lock_timeout)
+    if not warehouse:
+        raise _missing(path)
+    with warehouse:
         click.echo(f"Published {publish(warehouse)}")
 
 
@@ -213,36 +224,35 @@ def publish_command(path: Path, lock_timeout: float) -> None:
 def summary(path: Path, lock_timeout: float, dbt_target: Path) -> None:
     """Show what the newest run did: rows, dbt, and how to open the warehouse."""
     published = published_path(path)
-    if not path.exists() and not published.exists():
-        raise LoadError(f"there is no warehouse {path}: load first")
     out = console()
-    if not path.exists() or _is_newer(published, path):
+    if not is_bigquery() and published.exists() and _is_newer(published, path):
         with duckdb.connect(str(published), read_only=True) as connection:
-            print_summary(
-                out,
-                lambda sql: connection.execute(sql).to_arrow_table(),
-                *(dbt_target, path, published),
-            )
+            print_summary(out, lambda sql: connection.execute(sql).to_arrow_table(), dbt_target)
     else:
-        with _open(path, lock_timeout) as warehouse:
+        warehouse = _open(path, lock_timeout)
+        if not warehouse:
+            raise _missing(path)
+        with warehouse:
             warehouse.create_audit_tables()
-            print_summary(out, warehouse.query, dbt_target, path, published)
+            print_summary(out, warehouse.query, dbt_target)
+    if is_bigquery():
+        print_bigquery(out, os.environ["GCP_PROJECT_ID"])
+    else:
+        print_files(out, path, published)
 
 
-def _open(path: Path, lock_timeout: float) -> DuckDBWarehouse:
-    return DuckDBWarehouse(
-        path,
-        lock_timeout=lock_timeout,
-        on_wait=lambda message: click.echo(message, err=True),
-    )
+def _open(path: Path, lock_timeout: float) -> Warehouse | None:
+    return open_warehouse(path, lock_timeout, lambda message: click.echo(message, err=True))
+
+
+def _missing(path: Path) -> LoadError:
+    return LoadError(f"there is no warehouse {place(path)}: load first")
 
 
 def _is_newer(published: Path, path: Path) -> bool:
     log = path.with_name(f"{path.name}.wal")
-    return (
-        published.exists()
-        and not log.exists()
-        and published.stat().st_mtime >= path.stat().st_mtime
+    return not path.exists() or (
+        not log.exists() and published.stat().st_mtime >= path.stat().st_mtime
     )
 
 

@@ -13,6 +13,7 @@ from headwater_target_warehouse.schema import column_name
 from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES, Warehouse
 
 from headwater_reconcile.source import Bookmark, Relation, Source, SourceError
+from headwater_reconcile.warehouse import loader
 
 STAGED = "reconcile_keys"
 # Keys that a window's read did not meet are looked up at the source in portions of this size.
@@ -172,7 +173,7 @@ def reread(stream: str) -> str:
     """What to do to have all rows of a stream again."""
     return (
         f"read it again: TAP_POSTGRES__SELECT_FILTER='[\"{stream}\"]' "
-        "meltano run --full-refresh tap-postgres target-duckdb"
+        f"meltano run --full-refresh tap-postgres {loader()}"
     )
 
 

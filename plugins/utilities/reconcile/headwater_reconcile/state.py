@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
+from headwater_reconcile.warehouse import loader
+
 
 class StateError(Exception):
     """There is no usable state; the message is one line."""
@@ -68,7 +70,6 @@ def _bookmarks(text: str, name: str) -> Mapping[str, Mapping]:
         raise StateError(f"the state {name} is not a Singer state") from None
     if not bookmarks:
         raise StateError(
-            f"the state {name} has no bookmarks: "
-            "load first, by meltano run tap-postgres target-duckdb"
+            f"the state {name} has no bookmarks: load first, by meltano run tap-postgres {loader()}"
         )
     return bookmarks

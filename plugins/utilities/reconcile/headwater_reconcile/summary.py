@@ -122,10 +122,8 @@ def _verdict(rows: list[dict], total: dict) -> list[tuple[str, str]]:
     return lines
 
 
-def print_summary(
-    out: Console, query: Query, dbt_target: Path, warehouse: Path, published: Path
-) -> None:
-    """The table, the dbt result, and how to look at the data."""
+def print_summary(out: Console, query: Query, dbt_target: Path) -> None:
+    """The table, and the dbt result."""
     rows = query(_NEWEST).to_pylist()
     reconciled_at = rows[0]["reconciled_at"].replace(tzinfo=dt.UTC) if rows else None
     when = f" · {reconciled_at:%-d %B %Y %H:%M} UTC" if reconciled_at else ""
@@ -136,8 +134,6 @@ def print_summary(
         out.print(Text("  Rows were loaded since then: they are not in this table.", "yellow"))
     out.print()
     _print_dbt(out, dbt_target / "run_results.json", reconciled_at)
-    _print_warehouse(out, warehouse, published)
-    out.print()
 
 
 def _fact(out: Console, name: str, text: str, style: str = "") -> None:
@@ -183,7 +179,15 @@ def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> N
             )
 
 
-def _print_warehouse(out: Console, warehouse: Path, published: Path) -> None:
+def print_bigquery(out: Console, project: str) -> None:
+    """Where the data is, and how to look at it."""
+    _fact(out, "warehouse", f"BigQuery, project {project}")
+    _fact(out, "open it", f"https://console.cloud.google.com/bigquery?project={project}", "bold")
+    out.print()
+
+
+def print_files(out: Console, warehouse: Path, published: Path) -> None:
+    """Where the data is, and how to look at it."""
     if warehouse.exists():
         _fact(out, "warehouse", f"{_shown(warehouse)} ({_size(warehouse)})")
     if published.exists():
@@ -198,6 +202,7 @@ def _print_warehouse(out: Console, warehouse: Path, published: Path) -> None:
         out.print(
             Text(f'    {_shown(Path(sys.executable))} -ic "{command}"', "bold"), soft_wrap=True
         )
+    out.print()
 
 
 def _shown(path: Path) -> Path:

@@ -11,6 +11,7 @@ import dotenv
 import psycopg
 
 from headwater_sandbox import generator
+from headwater_sandbox.bigquery import DEFAULT_ENDPOINT, Emulator
 from headwater_sandbox.postgres import PortTakenError, Server, ServerError, binaries
 from headwater_sandbox.tick import tick
 
@@ -51,6 +52,8 @@ class Project:
         self.port = int(port)
         directory = os.environ.get("SANDBOX_DIR") or "output/sandbox"
         self.server = Server(self.root / directory, self.port)
+        endpoint = os.environ.get("BIGQUERY_API_ENDPOINT") or DEFAULT_ENDPOINT
+        self.emulator = Emulator(self.root / directory / "bigquery", endpoint)
 
     def start(self) -> None:
         """Start the server, on another port, which .env then names, if the default one is taken."""
@@ -86,6 +89,10 @@ class Project:
             )
         click.echo(f"POSTGRES_HOST is set ({self.host}): the sandbox stays down.")
 
+    def start_emulator(self) -> None:
+        self.emulator.start()
+        click.echo(f"The BigQuery emulator is up: {self.emulator.endpoint}")
+
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.server.dsn, autocommit=True)
 
@@ -119,7 +126,12 @@ def main(context: click.Context) -> None:
 @seed_option
 @click.pass_obj
 def up(project: Project, scale: float, seed: int) -> None:
-    """Start the server, and fill it with data the first time."""
+    """Start the server, and fill it with data the first time.
+
+    In the environment `emulator` the BigQuery emulator is started as well.
+    """
+    if os.environ.get("MELTANO_ENVIRONMENT") == "emulator":
+        project.start_emulator()
     if project.host:
         return project.stay_down()
     project.start()
@@ -134,12 +146,37 @@ def up(project: Project, scale: float, seed: int) -> None:
     click.echo(f"Postgres is up: {project.server.dsn}")
 
 
+@main.group()
+def bigquery() -> None:
+    """A BigQuery emulator, for the environment `emulator`.
+
+    It listens at BIGQUERY_API_ENDPOINT (http://127.0.0.1:9050).
+    """
+
+
+@bigquery.command("up")
+@click.pass_obj
+def bigquery_up(project: Project) -> None:
+    """Start the emulator; the first time its Python environment is made, which takes a minute."""
+    project.start_emulator()
+
+
+@bigquery.command("down")
+@click.pass_obj
+def bigquery_down(project: Project) -> None:
+    """Stop the emulator. The data stays in its directory."""
+    was_running = project.emulator.is_running
+    project.emulator.stop()
+    click.echo(f"The BigQuery emulator {'is down' if was_running else 'was not running'}.")
+
+
 @main.command()
 @click.pass_obj
 def down(project: Project) -> None:
-    """Stop the server. The data stays in its directory."""
+    """Stop the server, and the BigQuery emulator. The data stays in its directory."""
     was_running = project.server.is_running
     project.server.stop()
+    project.emulator.stop()
     click.echo("Postgres is down." if was_running else "Postgres was not running.")
 
 

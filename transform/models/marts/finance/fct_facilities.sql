@@ -1,3 +1,8 @@
+{{ config(
+    partition_by=partition_by_month('opened_on', 'date'),
+    cluster_by=['customer_id', 'facility_id'],
+) }}
+
 with
 
 facilities as (
@@ -25,12 +30,12 @@ final as (
         facilities.currency_code,
 
         ---------- numerics
-        cast(facilities.principal_amount as numeric(28, 2)) as principal_amount,
-        cast(facilities.outstanding_balance as numeric(28, 2)) as outstanding_balance,
-        cast(performance.disbursed_amount as numeric(28, 2)) as disbursed_amount,
-        cast(performance.repaid_amount as numeric(28, 2)) as repaid_amount,
+        {{ to_numeric('facilities.principal_amount', 28, 2) }} as principal_amount,
+        {{ to_numeric('facilities.outstanding_balance', 28, 2) }} as outstanding_balance,
+        {{ to_numeric('performance.disbursed_amount', 28, 2) }} as disbursed_amount,
+        {{ to_numeric('performance.repaid_amount', 28, 2) }} as repaid_amount,
         performance.repayment_ratio,
-        cast(facilities.annual_rate as numeric(18, 6)) as annual_rate,
+        {{ to_numeric('facilities.annual_rate', 18, 6) }} as annual_rate,
 
         ---------- dates
         facilities.opened_on,

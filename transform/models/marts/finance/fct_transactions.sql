@@ -1,3 +1,8 @@
+{{ config(
+    partition_by=partition_by_month('transacted_at'),
+    cluster_by=['customer_id', 'facility_id'],
+) }}
+
 with
 
 transactions as (
@@ -20,7 +25,7 @@ final as (
         currency_code,
 
         ---------- numerics
-        cast(amount as numeric(28, 2)) as amount,
+        {{ to_numeric('amount', 28, 2) }} as amount,
 
         ---------- timestamps
         transacted_at,

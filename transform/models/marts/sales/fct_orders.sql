@@ -1,3 +1,8 @@
+{{ config(
+    partition_by=partition_by_month('ordered_at'),
+    cluster_by=['customer_id', 'order_id'],
+) }}
+
 with
 
 orders as (
@@ -43,7 +48,7 @@ final as (
         ---------- numerics
         coalesce(order_totals.line_count, 0) as line_count,
         cast(coalesce(order_totals.quantity, 0) as int64) as quantity,
-        cast(coalesce(order_totals.gross_amount, 0) as numeric(28, 2)) as gross_amount,
+        {{ to_numeric('coalesce(order_totals.gross_amount, 0)', 28, 2) }} as gross_amount,
 
         ---------- booleans
         orders.status in ('paid', 'shipped', 'completed') as is_sale,

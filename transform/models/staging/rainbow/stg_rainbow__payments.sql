@@ -17,7 +17,7 @@ final as (
         payment_method,
 
         ---------- numerics
-        cast(fee_rate as numeric(9, 6)) as fee_rate,
+        {{ to_numeric('fee_rate', 9, 6) }} as fee_rate,
 
         ---------- booleans
         is_active,

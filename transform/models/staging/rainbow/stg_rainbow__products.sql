@@ -23,7 +23,7 @@ final as (
         ---------- numerics
         price,
         original_price,
-        cast(weight_kg as numeric(38, 9)) as weight_kg,
+        {{ to_numeric('weight_kg', 38, 9) }} as weight_kg,
         rating_average,
         review_count,
         sold_count,
