@@ -20,19 +20,12 @@ and change, but not to be offered to others as a managed service.
 
 def licences() -> str:
     """The page, as Markdown."""
-    ours = [
-        "headwater-doctor",
-        "headwater-reconcile",
-        "headwater-sandbox",
-        "headwater-tap-postgres",
-    ]
-    command = ["pip-licenses", "--format=json", "--from=mixed", "--ignore-packages"]
-    out = subprocess.run(
-        [*command, *ours, "headwater-target-warehouse"], check=True, capture_output=True, text=True
-    )
+    command = ["pip-licenses", "--format=json", "--from=mixed"]
+    out = subprocess.run(command, check=True, capture_output=True, text=True)
     packages = sorted(
         (package["License"].splitlines()[0], package["Name"], package["Version"])
         for package in json.loads(out.stdout)
+        if not package["Name"].startswith("headwater-")
     )
     lines = [INTRODUCTION]
     for licence, group in groupby(packages, key=lambda package: package[0]):
