@@ -168,3 +168,11 @@ def test_the_lock_file_is_in_step():
     if "Network" in done.stderr or "offline" in done.stderr:
         pytest.skip("uv's cache does not have what the lock names")
     assert done.returncode == 0, done.stderr
+
+
+def test_prod_never_reads_the_sandbox(project):
+    done = project.meltano(
+        "--environment=prod", "run", "tap-postgres", "target-bigquery", GCP_PROJECT_ID="acme"
+    )
+    assert done.code == 1
+    assert "Error: set host, user, password, database of tap-postgres" in done.text

@@ -59,6 +59,8 @@ class Project:
         """Start the server, on another port, which .env then names, if the default one is taken."""
         if self.host:
             raise ServerError(f"POSTGRES_HOST is set ({self.host}): the sandbox is not in use")
+        if os.environ.get("MELTANO_ENVIRONMENT") == "prod":
+            raise ServerError("prod reads a Postgres of your own: set POSTGRES_HOST and its login")
         for variable, default in LOGIN.items():
             if os.environ.get(variable) not in (None, "", default):
                 raise ServerError(

@@ -177,6 +177,7 @@ def test_stays_down_beside_the_users_own_server(sandbox: Sandbox, host: str) -> 
     ("environment", "message"),
     [
         ({"POSTGRES_USER": "me"}, "POSTGRES_USER is set and POSTGRES_HOST is not"),
+        ({"MELTANO_ENVIRONMENT": "prod"}, "prod reads a Postgres of your own: set POSTGRES_HOST"),
         ({"POSTGRES_PORT": "99999"}, "POSTGRES_PORT is not a port: 99999"),
         ({"SCALE": "0"}, "Invalid value for '--scale'"),
         ({"SANDBOX_DIR": ".env/sandbox"}, "Not a directory"),
