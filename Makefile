@@ -20,7 +20,7 @@ tick: .venv/.synced ## Let a day of business pass in the sandbox
 	@sandbox tick
 
 test: .venv/.synced ## Run all tests
-	@pytest --numprocesses auto --dist loadfile
+	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-emulator: .venv/.synced ## Run BigQuery's wire path at the emulator, and compare with DuckDB
 	@pytest tests/test_emulator.py

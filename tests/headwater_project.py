@@ -30,7 +30,7 @@ FILES = ("meltano.yml", "extract", "load", "transform", "plugins", "orchestrate"
 # What the user may have set, and the tests must not see.
 FOREIGN = (
     *("POSTGRES", "PG", "DUCKDB", "BIGQUERY", "GCP", "GOOGLE", "DBT", "MELTANO", "TAP_", "TARGET_"),
-    *("RECONCILE", "SANDBOX"),
+    *("RECONCILE", "SANDBOX", "MAKE", "MFLAGS"),
 )
 COUNTS = ("source", "warehouse", "inserted", "updated", "deleted", "later", "lost")
 # By far more than anything takes; only what hangs reaches it.

@@ -314,7 +314,7 @@ def test_faults_in_the_models_turn_the_build_red(built: Project, tmp_path: Path)
     for model, found, put in [
         ("sales/fct_orders", "from order_details", "from order_details where unit_price < 1e9"),
         ("finance/fct_transactions", "from transactions", "from transactions where amount > 10"),
-        ("finance/fct_facilities", "cast(facilities.annual_rate as numeric(18, 6))", "0.125e0"),
+        ("finance/fct_facilities", "{{ to_numeric('facilities.annual_rate', 18, 6) }}", "0.125e0"),
     ]:
         path = source / f"models/marts/{model}.sql"
         assert path.read_text().count(found) == 1

@@ -48,9 +48,9 @@ def test_one_schedule_with_its_timezone():
 
 @pytest.mark.parametrize(("kind", "plugin"), PLUGINS, ids=[p["name"] for _, p in PLUGINS])
 def test_each_plugin_is_defined_here(kind, plugin):
-    assert {"name", "namespace", "executable", "settings"} <= plugin.keys()
+    assert {"name", "namespace", "executable"} <= plugin.keys()
     assert not {"variant", "pip_url", "inherit_from"} & plugin.keys()
-    assert "commands" in plugin if kind == "utilities" else "capabilities" in plugin
+    assert kind == "utilities" or {"capabilities", "settings"} <= plugin.keys()
     assert shutil.which(plugin["executable"], path=ROOT / ".venv/bin")
 
 
