@@ -1,6 +1,6 @@
 # What a newcomer types. `make` says what there is; each target is plain commands you can run too.
 .DEFAULT_GOAL := help
-.PHONY: help run tick status test test-emulator check-bigquery doctor lint bench licences clean
+.PHONY: help run tick test test-emulator check-bigquery doctor lint bench licences clean
 
 # uv, on PATH or put into .tools, makes .venv from uv.lock.
 UV := $(shell command -v uv || echo .tools/bin/uv)
