@@ -1,7 +1,6 @@
 """A BigQuery emulator, on loopback, in a directory and a Python environment of its own."""
 
 import contextlib
-import fcntl
 import json
 import os
 import shutil
@@ -9,14 +8,13 @@ import socket
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
 import psutil
 
-from headwater_sandbox.postgres import ServerError
+from headwater_sandbox.postgres import ServerError, locked
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "bigquery_requirements.txt"  # uv writes it from bigquery_requirements.in
@@ -55,7 +53,7 @@ class Emulator:
         Raises:
             ServerError: there is no Python 3.13, the port is in use, or it does not start.
         """
-        with self._lock():
+        with locked(self.directory):
             if self.is_running:
                 return
             port = self._choose_port()
@@ -79,7 +77,7 @@ class Emulator:
         """Stop it and wait until its process is gone; a no-op if it does not run."""
         if not self.directory.exists():
             return
-        with self._lock():
+        with locked(self.directory):
             if process := self._process():
                 process.terminate()
                 try:
@@ -152,18 +150,6 @@ class Emulator:
                 told = lines[-1] if lines else "it said nothing"
                 raise ServerError(f"the BigQuery emulator did not start: {told} (log: {self.log})")
             time.sleep(0.1)
-
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One start or stop at a time in this directory."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / "lock").open("w")
-        except OSError as error:
-            raise ServerError(f"cannot write to {self.directory}: {error.strerror}") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
 
 
 def find_python(uv: str | None = None) -> str:

@@ -91,7 +91,7 @@ class Server:
 
         Raises PortTakenError if the wanted port is in use, ServerError if it cannot start.
         """
-        with self._lock():
+        with locked(self.directory):
             if self.is_running:
                 return
             self._end_leftovers()
@@ -110,7 +110,7 @@ class Server:
         """Stop the server and wait until no process of it is left; a no-op if there is none."""
         if not self.data.exists():
             return
-        with self._lock():
+        with locked(self.directory):
             if postmaster := self._postmaster():
                 # Fast, then immediate.
                 for sign, seconds in ((signal.SIGINT, 30), (signal.SIGQUIT, 10)):
@@ -274,17 +274,22 @@ class Server:
             raise ServerError(f"{program} failed: {_reason(done.stdout)}")
         return done.stdout
 
-    @contextlib.contextmanager
-    def _lock(self) -> Iterator[None]:
-        """One start or stop at a time in this directory."""
-        try:
-            self.directory.mkdir(parents=True, exist_ok=True)
-            lock = (self.directory / "lock").open("w")
-        except OSError as error:
-            raise ServerError(f"cannot write to {self.directory}: {error.strerror}") from error
-        with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
+
+@contextlib.contextmanager
+def locked(directory: Path) -> Iterator[None]:
+    """One start or stop at a time in a directory, which is made if missing.
+
+    Raises:
+        ServerError: it cannot be written to.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        lock = (directory / "lock").open("w")
+    except OSError as error:
+        raise ServerError(f"cannot write to {directory}: {error.strerror}") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def binaries() -> Path:
