@@ -30,7 +30,7 @@ FILES = ("meltano.yml", "extract", "load", "transform", "plugins", "orchestrate"
 # What the user may have set, and the tests must not see.
 FOREIGN = (
     *("POSTGRES", "PG", "DUCKDB", "BIGQUERY", "GCP", "GOOGLE", "DBT", "MELTANO", "TAP_", "TARGET_"),
-    *("RECONCILE", "SANDBOX", "MAKE", "MFLAGS"),
+    *("RECONCILE", "SANDBOX", "SHOPIFY", "MAKE", "MFLAGS"),
 )
 COUNTS = ("source", "warehouse", "inserted", "updated", "deleted", "later", "lost")
 # By far more than anything takes; only what hangs reaches it.
@@ -57,7 +57,7 @@ class Done:
         return {
             name: dict(zip(COUNTS, map(int, counts[:-1]), strict=True))
             for name, *counts in (line for line in rows if line)
-            if re.fullmatch(r"\w+-\w+", name) and len(counts) == len(COUNTS) + 1
+            if re.fullmatch(r"\w+(-\w+)?", name) and len(counts) == len(COUNTS) + 1
         }
 
 
@@ -160,8 +160,8 @@ class Project:
             if path.is_file()
         }
 
-    def bookmarks(self) -> dict[str, dict]:
-        (text,) = self.state().values()
+    def bookmarks(self, tap: str = "tap-postgres") -> dict[str, dict]:
+        (text,) = (text for path, text in self.state().items() if tap in path)
         return json.loads(text)["completed"]["singer_state"]["bookmarks"]
 
     def processes(self, *words: str) -> list[psutil.Process]:

@@ -49,9 +49,24 @@ def test_one_schedule_with_its_timezone():
 @pytest.mark.parametrize(("kind", "plugin"), PLUGINS, ids=[p["name"] for _, p in PLUGINS])
 def test_each_plugin_is_defined_here(kind, plugin):
     assert {"name", "namespace", "executable"} <= plugin.keys()
-    assert not {"variant", "pip_url", "inherit_from"} & plugin.keys()
+    assert not {"variant", "inherit_from"} & plugin.keys()
     assert kind == "utilities" or {"capabilities", "settings"} <= plugin.keys()
-    assert shutil.which(plugin["executable"], path=ROOT / ".venv/bin")
+    if "pip_url" not in plugin:
+        assert shutil.which(plugin["executable"], path=ROOT / ".venv/bin")
+
+
+def test_what_has_an_environment_of_its_own_is_locked_with_hashes():
+    own = {plugin["name"]: plugin["pip_url"] for _, plugin in PLUGINS if "pip_url" in plugin}
+    assert own == {
+        "tap-shopify": "--require-hashes --requirement "
+        "$MELTANO_PROJECT_ROOT/plugins/requirements/tap-shopify.txt"
+    }
+    lock = (ROOT / "plugins/requirements/tap-shopify.txt").read_text()
+    wanted = (ROOT / "plugins/requirements/tap-shopify.in").read_text().splitlines()[-1]
+    assert f"\n{wanted} \\\n    --hash=sha256:" in lock
+    packages = re.findall(r"^[\w.-]+==\S+.*\n +(.*)", lock, re.MULTILINE)
+    assert len(packages) > 10
+    assert all(line.startswith("--hash=sha256:") for line in packages)
 
 
 def test_nothing_asks_the_hub(project):
@@ -71,6 +86,14 @@ def test_nothing_asks_the_hub(project):
                 "POSTGRES_PORT": ("port", "6543"),
                 "POSTGRES_USER": ("user", "me"),
                 "POSTGRES_DB": ("database", "mine"),
+            },
+        ),
+        (
+            "tap-shopify",
+            {
+                "SHOPIFY_SHOP": ("shop", "acme"),
+                "SHOPIFY_CLIENT_ID": ("client_id", "an-app"),
+                "SHOPIFY_START_DATE": ("start_date", "2026-01-01T00:00:00Z"),
             },
         ),
         (

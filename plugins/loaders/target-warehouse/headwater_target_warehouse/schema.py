@@ -111,7 +111,8 @@ def table_from_schema(
     """The table for a SCHEMA message.
 
     A stream `rainbow-orders` goes to `raw_rainbow.orders`; one without a hyphen to
-    `default_schema`. Names keep letters, digits and underscores, as BigQuery demands.
+    `default_schema`. Names keep letters, digits and underscores, as BigQuery demands. A property
+    that can only be null gets no column.
 
     Raises:
         LoadError: a key that is no property, or two properties with one column name.
@@ -122,6 +123,8 @@ def table_from_schema(
     required = set(schema.get("required", ())) | set(key_properties)
     columns: dict[str, Column] = {}
     for field, definition in schema["properties"].items():
+        if _json_types(definition) == {"null"}:
+            continue
         type_, as_text = _column_type(definition)
         column = Column(
             field,

@@ -31,6 +31,7 @@ def test_types_follow_the_source(loader: Loader) -> None:
         "j": {"type": ["object", "array", "null"], "x-sql-datatype": "jsonb"},
         "a": {"type": ["array", "null"], "x-sql-datatype": "numeric(10,2)[]"},
         "any": {"type": ["string", "integer", "boolean", "null"]},
+        "never": {"type": ["null"]},
         "choice": {"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]},
         "plain": {"type": ["number", "null"]},
     }
