@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ import psycopg
 from headwater_sandbox import generator
 from headwater_sandbox.bigquery import DEFAULT_ENDPOINT, Emulator
 from headwater_sandbox.postgres import PortTakenError, Server, ServerError, binaries
+from headwater_sandbox.shopify.cost import PLANS
+from headwater_sandbox.shopify.faults import KINDS, PLACES, Fault
+from headwater_sandbox.shopify.server import StandIn
 from headwater_sandbox.tick import tick
 
 DEFAULT_PORT = 54320
@@ -54,6 +58,7 @@ class Project:
         self.server = Server(self.root / directory, self.port)
         endpoint = os.environ.get("BIGQUERY_API_ENDPOINT") or DEFAULT_ENDPOINT
         self.emulator = Emulator(self.root / directory / "bigquery", endpoint)
+        self.shop = StandIn(self.root / directory / "shopify")
 
     def start(self) -> None:
         """Start the server, on another port, which .env then names, if the default one is taken."""
@@ -170,6 +175,96 @@ def bigquery_down(project: Project) -> None:
     was_running = project.emulator.is_running
     project.emulator.stop()
     click.echo(f"The BigQuery emulator {'is down' if was_running else 'was not running'}.")
+
+
+@main.group()
+def shopify() -> None:
+    """A Shopify store: its Admin API, under its own names, by a proxy on 127.0.0.1.
+
+    The shop is `rainbow-sandbox`; its access token, client id and client secret are its name.
+    """
+
+
+@shopify.command("up")
+@click.option(
+    "--plan",
+    type=click.Choice(list(PLANS)),
+    default="plus",
+    show_default=True,
+    help="Shopify's plan, which sets the rate of queries.",
+)
+@click.pass_obj
+def shopify_up(project: Project, plan: str) -> None:
+    """Start the store."""
+    project.shop.start(plan)
+    click.echo(f"Shopify is up: {project.shop.proxy}")
+
+
+@shopify.command("down")
+@click.pass_obj
+def shopify_down(project: Project) -> None:
+    """Stop the store, and with it every fault. The data stays in its directory."""
+    was_running = project.shop.is_running
+    project.shop.stop()
+    click.echo(f"Shopify {'is down' if was_running else 'was not running'}.")
+
+
+@shopify.command("status")
+@click.pass_context
+def shopify_status(context: click.Context) -> None:
+    """Say where the store is. Exit code 1 when it is not running."""
+    shop: StandIn = context.obj.shop
+    running = shop.is_running
+    facts = {"running": running, "plan": shop.plan, "proxy": shop.proxy if running else None}
+    for name, value in facts.items():
+        click.echo(f"{name:10} {'-' if value is None else value}")
+    context.exit(0 if running else 1)
+
+
+@shopify.command("env")
+@click.pass_obj
+def shopify_env(project: Project) -> None:
+    """Print the variables that bring a client's requests to Shopify here, one a line."""
+    for name, value in project.shop.environment.items():
+        click.echo(f"{name}={value}")
+
+
+def _described(rows: dict[str, Any]) -> str:
+    return "\n".join(f"  {name:<14} {told}" for name, told in rows.items())
+
+
+@shopify.command(
+    "fault",
+    help=f"""Make something go wrong, once unless told otherwise, or say what is in wait.
+
+\b
+KIND is one of:
+{_described({kind: told for kind, (told, _) in KINDS.items()})}
+  clear          nothing goes wrong any more
+  list           only say what is in wait
+
+\b
+--on is one of:
+{_described(PLACES)}
+""",
+)
+@click.argument("kind", type=click.Choice([*KINDS, "clear", "list"]))
+@click.option("--on", type=click.Choice(list(PLACES)), multiple=True, help="Where; repeatable.")
+@click.option("--root", help="Only requests for this root field, e.g. customers.")
+@click.option("--after", type=click.IntRange(0), default=0, help="Let so many requests pass first.")
+@click.option("--times", type=click.IntRange(0), default=1, help="How often; 0 is without end.")
+@click.option("--value", help="What the kind says.")
+@click.pass_obj
+def shopify_fault(project: Project, kind: str, on: tuple[str, ...], **options: Any) -> None:
+    if kind == "list":
+        waiting = project.shop.faults()
+    elif kind == "clear":
+        waiting = project.shop.faults("DELETE")
+    else:
+        fault = Fault(kind, on=list(on) or list(KINDS[kind][1]), **options)
+        waiting = project.shop.faults("POST", asdict(fault))
+    for one in waiting:
+        click.echo(json.dumps(one))
 
 
 @main.command()

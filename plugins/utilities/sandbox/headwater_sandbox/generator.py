@@ -44,10 +44,20 @@ SCALED = {
     "lana customers": (4_000, 0.25),
     "facilities": (5_000, 0.0),
     "transactions": (60_000, 0.0),
+    "shop customers": (1_200, 0.25),
+    "shop products": (300, 0.5),
+    "shop orders": (2_000, 0.0),
 }
 FIXED = {"categories": 60, "promotions": 40}
 # After history there is at least one new entity in so many days, at any scale.
-EVERY = {"categories": 5, "brands": 3, "promotions": 4, "sellers": 2}
+EVERY = {
+    "categories": 5,
+    "brands": 3,
+    "promotions": 4,
+    "sellers": 2,
+    "shop customers": 2,
+    "shop products": 3,
+}
 
 # To drop and to create again: checked and built at once they cost a fraction of row by row.
 FOREIGN_KEYS_AND_INDEXES = """
