@@ -24,7 +24,6 @@ from headwater_sandbox.generator import (
     EPOCH,
     FIXED,
     GIVENS,
-    HOUR,
     NOTES,
     SECOND,
     STREETS,
@@ -174,7 +173,9 @@ def deleted_at(number: int, created_at: int, seed: int) -> int | None:
 def title_of(number: int, seed: int) -> tuple[str, str]:
     """The title and the vendor of a product."""
     r = rng(seed, "shop vendor", number)
-    vendor = pick(r, (f"{pick(r, GIVENS)}co", f"{pick(r, GIVENS)} & Sons", "Rainbow", "Xưởng “Mộc”"))
+    vendor = pick(
+        r, (f"{pick(r, GIVENS)}co", f"{pick(r, GIVENS)} & Sons", "Rainbow", "Xưởng “Mộc”")
+    )
     return product(rainbow_product(number) or OWN + number, seed).name, vendor
 
 
@@ -199,9 +200,6 @@ def product_documents(number: int, at: int, seed: int) -> tuple[dict, list[dict]
         variants.append(
             {
                 "id": gid("ProductVariant", variant_number(number, position)),
-                "legacyResourceId": str(
-                    IDS["ProductVariant"] + variant_number(number, position)
-                ),
                 "product": reference("Product", number),
                 "title": name,
                 "displayName": f"{title} - {name}",
@@ -228,7 +226,6 @@ def product_documents(number: int, at: int, seed: int) -> tuple[dict, list[dict]
     compared = [amount_of(v["compareAtPrice"]) for v in variants if v["compareAtPrice"]]
     document = {
         "id": gid("Product", number),
-        "legacyResourceId": str(IDS["Product"] + number),
         "title": title,
         "description": description,
         "descriptionHtml": f"<p>{description}</p>" if description else "",
@@ -284,9 +281,7 @@ def identity(number: int, seed: int) -> dict[str, Any]:
     """The names, e-mail, phone and addresses of a customer, as fields of Customer."""
     who, r = shopper(number, seed), rng(seed, "shop identity", number)
     last, _, first = who.name.partition(" ")
-    addresses = [
-        address(number * 10 + nth, who, r) for nth in range(int(r.random() * 3.5))
-    ]
+    addresses = [address(number * 10 + nth, who, r) for nth in range(int(r.random() * 3.5))]
     return {
         "firstName": first or None,
         "lastName": last,
@@ -334,27 +329,29 @@ def customer_document(number: int, at: int, seed: int, custom: Custom = Custom()
     later = int(r.random() * (day_start(DAYS) - at)) if r.random() < 0.33 else 0
     state = pick(r, ("ENABLED",) * 3 + ("DISABLED",) * 5 + ("INVITED", "DECLINED"))
     wants = r.random() < 0.4
-    return identity(number, seed) | {
-        "id": gid("Customer", number),
-        "legacyResourceId": str(IDS["Customer"] + number),
-        "state": state,
-        "locale": "vi",
-        "note": pick(r, NOTES) if r.random() < 0.1 else None,
-        "tags": ["VIP", 'khách "quen"'] if r.random() < 0.1 else [],
-        "taxExempt": r.random() < 0.02,
-        "verifiedEmail": r.random() < 0.8,
-        "validEmailAddress": True,
-        "productSubscriberStatus": "NEVER_SUBSCRIBED",
-        "lifetimeDuration": "over 1 year",
-        "emailMarketingConsent": {
-            "marketingState": "SUBSCRIBED" if wants else "NOT_SUBSCRIBED",
-            "marketingOptInLevel": "SINGLE_OPT_IN",
-            "consentUpdatedAt": time(at) if wants else None,
-        },
-        "createdAt": time(at),
-        "updatedAt": time(max(at, at + later, custom.at)),
-        **custom_fields(custom),
-    }
+    return (
+        {"id": gid("Customer", number)}
+        | identity(number, seed)
+        | {
+            "state": state,
+            "locale": "vi",
+            "note": pick(r, NOTES) if r.random() < 0.1 else None,
+            "tags": ["VIP", 'khách "quen"'] if r.random() < 0.1 else [],
+            "taxExempt": r.random() < 0.02,
+            "verifiedEmail": r.random() < 0.8,
+            "validEmailAddress": True,
+            "productSubscriberStatus": "NEVER_SUBSCRIBED",
+            "lifetimeDuration": "over 1 year",
+            "emailMarketingConsent": {
+                "marketingState": "SUBSCRIBED" if wants else "NOT_SUBSCRIBED",
+                "marketingOptInLevel": "SINGLE_OPT_IN",
+                "consentUpdatedAt": time(at) if wants else None,
+            },
+            "createdAt": time(at),
+            "updatedAt": time(max(at, at + later, custom.at)),
+            **custom_fields(custom),
+        }
+    )
 
 
 def custom_fields(custom: Custom) -> dict[str, Any]:
@@ -366,6 +363,29 @@ def custom_fields(custom: Custom) -> dict[str, Any]:
 
 
 # Orders
+
+
+def buyer_of(number: int, customer: dict[str, Any] | None, seed: int) -> dict[str, Any]:
+    """Who placed an order, as fields of Order: a customer, or a guest without an account."""
+    r = rng(seed, "shop buyer", number)
+    if customer is None:
+        who = person(3 * OWN + number, seed)
+        home = address(OWN + number, who, r)
+        contact = {"email": who.email, "phone": who.phone}
+    else:
+        home = customer.get("defaultAddress")
+        contact = {"email": customer["email"], "phone": customer["phone"]}
+    return contact | {
+        "customer": customer and {"id": customer["id"]},
+        "customerLocale": "vi",
+        "customerAcceptsMarketing": r.random() < 0.4,
+        "shippingAddress": home,
+        "billingAddress": home,
+        "billingAddressMatchesShippingAddress": home is not None,
+        "clientIp": f"203.0.113.{int(r.random() * 256)}",
+        "note": pick(r, NOTES) if r.random() < 0.15 else None,
+        "tags": ["quà tặng", 'ghi chú "gấp"'] if r.random() < 0.1 else [],
+    }
 
 
 class Terms(NamedTuple):
@@ -421,7 +441,9 @@ def _life(
     steps = [(at, "place")]
 
     def then(what: str, least: float, most: float) -> None:
-        steps.append((steps[-1][0] + 60 * SECOND + int((least + r.random() * (most - least)) * DAY), what))
+        steps.append(
+            (steps[-1][0] + 60 * SECOND + int((least + r.random() * (most - least)) * DAY), what)
+        )
 
     course = fate(number, "shop course", 0.7320508076, seed)
     end = fate(number, "shop end", 0.6457513111, seed)
@@ -568,7 +590,9 @@ def _nearest(amount: int, part: int, whole: int, unit: int) -> int:
 class _Line:
     """A line of an order, with what became of its units."""
 
-    def __init__(self, id_: int, item: Item, off: list[tuple[int, int]], explicit: int, what: Terms):
+    def __init__(
+        self, id_: int, item: Item, off: list[tuple[int, int]], explicit: int, what: Terms
+    ):
         self.id, self.item, self.off = id_, item, off
         self.unit = what.unit
         self.gross = item.price * item.quantity
@@ -599,7 +623,13 @@ class _Order:
     """An order on its way through its life; `document` is what it looks like."""
 
     def __init__(
-        self, number: int, at: int, seed: int, buyer: dict[str, Any], basket: list[Item], what: Terms
+        self,
+        number: int,
+        at: int,
+        seed: int,
+        buyer: dict[str, Any],
+        basket: list[Item],
+        what: Terms,
     ):
         self.number, self.at, self.updated_at = number, at, at
         self.seed, self.buyer, self.what, self.basket = seed, buyer, what, basket
@@ -621,7 +651,11 @@ class _Order:
     def _price(self) -> None:
         what, unit = self.what, self.what.unit
         discounts = _discounts(self.number, self.at, what, self.seed)
-        ship = 0 if not what.gateways else pick(self.r, (0, 2_000_000, 3_500_000, 3_500_000, 6_000_000))
+        ship = (
+            0
+            if not what.gateways
+            else pick(self.r, (0, 2_000_000, 3_500_000, 3_500_000, 6_000_000))
+        )
         if what.currency == "USD":
             ship //= VND_PER_USD
         self.shipping, self.shipping_off = ship, 0
@@ -690,12 +724,12 @@ class _Order:
         if gateways == (CARD,):
             if self.number % 20 == 3:
                 self._transact(at, "AUTHORIZATION", "FAILURE", CARD, self.total)
-            self._transact(at + SECOND, "AUTHORIZATION", "SUCCESS", CARD, self.total)
+            self._transact(at, "AUTHORIZATION", "SUCCESS", CARD, self.total)
             self.authorized = self.total
         elif gateways[0] == "gift_card":
             part = _share(self.total, 1, 3, self.what.unit)
             self._receive(at, "gift_card", part)
-            self._transact(at + SECOND, "SALE", "PENDING", gateways[1], self.total - part)
+            self._transact(at, "SALE", "PENDING", gateways[1], self.total - part)
         elif gateways[0] in MANUAL:
             self._transact(at, "SALE", "PENDING", gateways[0], self.total)
         else:
@@ -779,7 +813,7 @@ class _Order:
             self._transact(at, "VOID", "SUCCESS", CARD, self.authorized, self.transactions[-1])
             self.authorized, self.voided = 0, True
         self.voided = self.voided or not self.received
-        self._refund(at + SECOND, everything, "CANCEL", 0, self.ship_net)
+        self._refund(at, everything, "CANCEL", 0, self.ship_net)
 
     def expire(self, at: int) -> None:
         self.authorized, self.expired = 0, True
@@ -826,8 +860,7 @@ class _Order:
         self.refunds.append(
             {
                 "id": gid("Refund", id_),
-                "legacyResourceId": str(IDS["Refund"] + id_),
-                "note": pick(self.r, (None, None, "Khách đổi ý, \"không vừa\"", "Hàng lỗi\nđã kiểm")),
+                "note": pick(self.r, (None, None, 'Khách đổi ý, "không vừa"', "Hàng lỗi\nđã kiểm")),
                 "order": reference("Order", self.number),
                 "orderAdjustments": [
                     {
@@ -873,10 +906,10 @@ class _Order:
             room = amount_of(parent["amountSet"]["presentmentMoney"]["amount"]) - done
             if part := min(room, amount - sum(part for _, part in paid)):
                 if fails:
-                    self._transact(at - SECOND, "REFUND", "FAILURE", parent["gateway"], part, parent)
-                again = self._transact(
-                    at, "REFUND", "SUCCESS", parent["gateway"], part, parent
-                )
+                    self._transact(
+                        at - SECOND, "REFUND", "FAILURE", parent["gateway"], part, parent
+                    )
+                again = self._transact(at, "REFUND", "SUCCESS", parent["gateway"], part, parent)
                 paid.append((again, part))
                 self.refunded += part
         return [transaction for transaction, _ in paid]
@@ -1049,12 +1082,14 @@ class _Order:
         ]
         all_off = [(line, sum(amount for _, amount in line.off)) for line in self.lines]
         codes = [a["code"] for a in self.applications if "code" in a]
-        done = self.fulfillment_status == "FULFILLED" and status not in ("PENDING", "PARTIALLY_PAID")
+        done = self.fulfillment_status == "FULFILLED" and status not in (
+            "PENDING",
+            "PARTIALLY_PAID",
+        )
         closed_at = self.cancelled_at or (self.updated_at if done else None)
         shipping_taken = self.ship_net - self.shipping_refunded
         return self.buyer | {
             "id": gid("Order", self.number),
-            "legacyResourceId": str(IDS["Order"] + self.number),
             "name": f"#{1000 + self.number}",
             "number": 1000 + self.number,
             "confirmationNumber": f"C{self.number:07d}",
@@ -1092,9 +1127,7 @@ class _Order:
             "subtotalLineItemsQuantity": sum(line.item.quantity for line in self.lines),
             "currentSubtotalLineItemsQuantity": sum(line.left for line in self.lines),
             "subtotalPriceSet": self.bag(self.subtotal),
-            "currentSubtotalPriceSet": self.bag(
-                sum(line.of_left(line.net) for line in self.lines)
-            ),
+            "currentSubtotalPriceSet": self.bag(sum(line.of_left(line.net) for line in self.lines)),
             "totalDiscountsSet": self.bag(sum(off for _, off in all_off) + self.shipping_off),
             "currentTotalDiscountsSet": self.bag(
                 sum(line.of_left(off) for line, off in all_off) + self.shipping_off
