@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from headwater_doctor import google, machine, source
+from headwater_doctor import google, machine, shopify, source
 from headwater_doctor.finding import Finding
 
 
@@ -15,7 +15,7 @@ def examine(root: Path, env: dict[str, str]) -> list[Finding]:
     `root`: the project. `env`: the variables, as Meltano passes them on.
     """
     findings = machine.check(root)
-    findings += source.check(root, env)
+    findings += source.check(root, env) + shopify.check(root, env)
     if env.get("DBT_TARGET", "duckdb") == "duckdb":
         return findings + machine.check_duckdb(root, env)
     return findings + google.check(root, env)

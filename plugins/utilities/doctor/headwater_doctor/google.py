@@ -89,6 +89,8 @@ def _ask_google(root: Path, env: dict[str, str]) -> list[Finding]:
 def datasets(root: Path) -> list[str]:
     """The datasets that the loader and dbt write to, without a prefix."""
     raw = {f"raw_{schema}" for schema, _ in selected(root)}
+    extractors = (root / "extract/extractors.meltano.yml").read_text()
+    raw |= set(re.findall(r"load_schema: (\w+)", extractors))
     declared = (root / "transform/dbt_project.yml").read_text()
     return sorted({"_headwater", *raw, *re.findall(r"\+schema: (\w+)", declared)})
 

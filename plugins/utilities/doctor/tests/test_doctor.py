@@ -7,10 +7,13 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import requests
 from click.testing import CliRunner
-from headwater_doctor import cli, google, machine, source
+from headwater_doctor import cli, google, machine, shopify, source
 from headwater_doctor.finding import Finding
 from headwater_sandbox.postgres import Server
+from headwater_sandbox.shopify import store
+from headwater_sandbox.shopify.server import StandIn
 
 ROOT = Path(__file__).parents[4]
 SOURCE_DDL = ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql"
@@ -79,7 +82,7 @@ def test_production_without_settings_names_each_and_asks_nobody(
     monkeypatch.setattr("socket.socket.connect", no_network)
     monkeypatch.setattr(psycopg, "connect", no_network)
     for name in os.environ:
-        if name.startswith(("POSTGRES_", "GOOGLE_", "GCP_", "HEADWATER_", "BIGQUERY_")):
+        if name.startswith(("POSTGRES_", "SHOPIFY_", "GOOGLE_", "GCP_", "HEADWATER_", "BIGQUERY_")):
             monkeypatch.delenv(name)
     monkeypatch.setenv("MELTANO_PROJECT_ROOT", str(ROOT))
     monkeypatch.setenv("MELTANO_ENVIRONMENT", "prod")
@@ -91,13 +94,13 @@ def test_production_without_settings_names_each_and_asks_nobody(
     assert result.exit_code == 1
     *lines, last = result.output.splitlines()
     assert [line.split()[1] for line in lines] == [
-        *("POSTGRES_HOST", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB"),
+        *("POSTGRES_HOST", "POSTGRES_USER", "POSTGRES_PASSWORD", "POSTGRES_DB", "SHOPIFY_SHOP"),
         *("GCP_PROJECT_ID", "HEADWATER_ENGINEER_GROUP", "HEADWATER_ANALYST_GROUP"),
         *("HEADWATER_REPORTING_GROUP", "MELTANO_STATE_BACKEND_URI", "no"),
     ]
     assert all(line.startswith("MISSING") for line in lines)
     assert "gcloud auth application-default login" in lines[-1]
-    assert last == "10 missing in prod."
+    assert last == "11 missing in prod."
 
 
 def test_a_python_that_will_not_do() -> None:
@@ -233,7 +236,15 @@ def test_datasets_that_are_closed_or_elsewhere() -> None:
     )
     env = PROJECT | {"DBT_SCHEMA_PREFIX": "j.doe_"}
     names = google.datasets(ROOT)
-    assert {"_headwater", "raw_lana", "raw_rainbow", "staging", "marts", "reporting"} <= {*names}
+    assert {
+        "_headwater",
+        "raw_lana",
+        "raw_rainbow",
+        "raw_shopify",
+        "staging",
+        "marts",
+        "reporting",
+    } <= {*names}
     found = missing(google.dataset_access(session, env, "user:ann@acme.com", names))
     assert found == {
         "the dataset j_doe_marts is in EU, not US": (
@@ -260,3 +271,81 @@ def test_the_states_bucket() -> None:
     every = Session(testPermissions=(200, {"permissions": google.OBJECTS}))
     assert google.bucket_access(every, env, member).ok
     assert "/b/acme-state/iam/" in every.asked[0]
+
+
+SHOP = shopify.SANDBOX
+LOGIN = {"SHOPIFY_SHOP": SHOP, "SHOPIFY_ACCESS_TOKEN": SHOP}
+
+
+@pytest.fixture(scope="module")
+def stand_in(tmp_path_factory: pytest.TempPathFactory):
+    stand_in = StandIn(tmp_path_factory.mktemp("shop"), None)
+    store.connect(stand_in.store).close()
+    stand_in.start()
+    yield stand_in
+    stand_in.stop()
+
+
+@pytest.fixture
+def ask_shop(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch):
+    for name, value in stand_in.environment.items():
+        monkeypatch.setenv(name, value)
+    yield lambda env: shopify.ask(requests.Session(), env["SHOPIFY_SHOP"], env)
+    stand_in.faults("DELETE")
+
+
+@pytest.mark.parametrize(
+    "login",
+    [LOGIN, {"SHOPIFY_SHOP": SHOP, "SHOPIFY_CLIENT_ID": SHOP, "SHOPIFY_CLIENT_SECRET": SHOP}],
+    ids=["token", "client credentials"],
+)
+def test_a_shop_that_lets_the_app_read_misses_nothing(ask_shop, login: dict[str, str]) -> None:
+    findings = ask_shop(login)
+    assert missing(findings) == {}
+    assert [finding.what for finding in findings] == [
+        *(f"{SHOP} grants {scope}" for scope in shopify.SCOPES),
+        f"{SHOP} serves the API version 2025-07",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("login", "said"),
+    [
+        (LOGIN | {"SHOPIFY_ACCESS_TOKEN": "hunter2"}, f"{SHOP} does not let the app in (401)"),
+        (LOGIN | {"SHOPIFY_SHOP": "nobody"}, "nobody does not let the app in (404)"),
+        (
+            {
+                "SHOPIFY_SHOP": SHOP,
+                "SHOPIFY_CLIENT_ID": SHOP,
+                "SHOPIFY_CLIENT_SECRET": "hunter2",  # pragma: allowlist secret
+            },
+            f"{SHOP} gives the app no token (",
+        ),
+    ],
+)
+def test_a_wrong_login_or_shop_is_named_and_not_shown(ask_shop, login, said: str) -> None:
+    (finding,) = ask_shop(login)
+    assert finding.what.startswith(said)
+    assert finding.remedy.startswith("correct SHOPIFY_SHOP")
+    assert "hunter2" not in finding.what + finding.remedy
+
+
+def test_a_scope_that_is_missing_and_a_version_that_is_no_longer_served(ask_shop, stand_in) -> None:
+    for kind, value in {"missing-scope": "read_all_orders", "retired": "2026-01"}.items():
+        stand_in.faults("POST", {"kind": kind, "value": value, "on": []})
+    found = missing(ask_shop(LOGIN))
+    assert [what.partition(",")[0] for what in found] == [
+        f"{SHOP} does not grant read_all_orders",
+        f"{SHOP} answers 2025-07 with 2026-01",
+    ]
+
+
+def test_what_is_said_of_a_shop_before_it_is_asked(tmp_path: Path) -> None:
+    (sandbox,) = shopify.check(ROOT, {})
+    assert sandbox == Finding("the sandbox stands in for Shopify; make run starts it")
+    assert "no login for acme.myshopify.com" in missing(
+        shopify.check(ROOT, {"SHOPIFY_SHOP": "acme"})
+    )
+    # A project whose jobs leave the shop out has none.
+    (tmp_path / "meltano.yml").write_text("jobs: [{tasks: [tap-postgres target-duckdb]}]\n")
+    assert shopify.check(tmp_path, {"MELTANO_ENVIRONMENT": "prod"}) == []
