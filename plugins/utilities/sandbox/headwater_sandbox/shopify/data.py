@@ -1,14 +1,26 @@
-"""The shop's history and its days, written to the documents that the stand-in serves."""
+"""The shop's history and its days, written to the documents that the stand-in serves.
+
+A day is drawn from the seed, its date and the documents there are, so the same seed and scale give
+the same days. Every change sets updatedAt to a moment of that day, but for one that Shopify does
+not show either: the lines of a deleted product lose it, and their orders stay as old as they were.
+"""
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import Any
 
 from headwater_sandbox.generator import (
+    DAY,
     DAYS,
+    EPOCH,
+    FAMILIES,
+    GIVENS,
+    HOUR,
     LINES,
+    MIDDLES,
     SECOND,
     SEED,
     VND_PER_USD,
@@ -21,24 +33,36 @@ from headwater_sandbox.generator import (
     rng,
 )
 from headwater_sandbox.shopify.documents import (
-    HUGE,
+    IDS,
     OPTIONS,
     Custom,
-    Item,
     amount_of,
-    buyer_of,
+    compared_prices,
+    custom_fields,
     customer_document,
+    decimal,
     deleted_at,
     gid,
     identity,
-    order_document,
+    number_of,
     price_at,
     product_documents,
+    shopper,
     sku_of,
-    terms,
+    time,
     title_of,
     variant_number,
     variants_of,
+)
+from headwater_sandbox.shopify.orders import (
+    HUGE,
+    LIFE,
+    Item,
+    basket_of,
+    buyer_of,
+    net_payment,
+    order_document,
+    terms,
 )
 
 STREAMS = {
@@ -58,31 +82,60 @@ def seed(connection: sqlite3.Connection, scale: float, seed: int = SEED) -> None
     """Fill the tables with history in one transaction, in place of what they hold."""
     world = World(seed, scale)
     with connection:
+        connection.execute("begin immediate")
         connection.execute("delete from documents")
         connection.execute("delete from clock")
         custom: dict[int, Custom] = {}
-        _insert(connection, _orders(world, custom))
-        _insert(connection, _products(world))
-        _insert(
+        _write(connection, _orders(world, custom))
+        _write(connection, _products(world))
+        customers = world.history("shop customers")
+        _write(
             connection,
-            (
-                customer_document(number, at, seed, custom.get(number, Custom()))
-                for number, at in world.history("shop customers")
-            ),
+            (customer_document(n, at, seed, custom.get(n, Custom())) for n, at in customers),
         )
         connection.execute(
             "insert into clock values (?, ?, ?)", (seed, scale, str(date_of(DAYS - 1)))
         )
 
 
-def _insert(connection: sqlite3.Connection, documents: Iterator[dict[str, Any]]) -> None:
-    connection.executemany("insert into documents values (?, ?, ?, ?, ?)", map(_row, documents))
+def tick(connection: sqlite3.Connection) -> dict[str, list[int]]:
+    """Let one more day pass, in one transaction.
+
+    Returns for each stream of the tap the records that are new, changed and gone.
+    """
+    with connection:
+        connection.execute("begin immediate")
+        seed, scale, today = connection.execute("select seed, scale, day from clock").fetchone()
+        day = _Day(connection, World(seed, scale), day_of(_us(today)) + 1)
+        day.delete()
+        day.change_people()
+        day.change_catalogue()
+        day.trade()
+        _write(connection, day.changed.values())
+        connection.execute("update clock set day = ?", (str(date_of(day.number)),))
+    return {
+        stream: [day.counts[kind, what] for what in ("inserted", "updated", "deleted")]
+        for stream, kind in STREAMS.items()
+    }
+
+
+def _write(connection: sqlite3.Connection, documents: Iterable[dict[str, Any]]) -> None:
+    connection.executemany(
+        "insert or replace into documents values (?, ?, ?, ?, ?)", map(_row, documents)
+    )
 
 
 def _row(document: dict[str, Any]) -> tuple[str, int, str, str, str]:
     *_, kind, number = document["id"].split("/")
+    # Without spaces: _Day.delete looks for references as they are written here.
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return kind, int(number), document["createdAt"], document["updatedAt"], text
+
+
+def _us(text: str) -> int:
+    """The microseconds since 1970 of a DateTime or, of a date, of its midnight."""
+    when = datetime.fromisoformat(text)
+    return (when.replace(tzinfo=EPOCH.tzinfo) - EPOCH) // timedelta(microseconds=1)
 
 
 def _products(world: World) -> Iterator[dict[str, Any]]:
@@ -118,7 +171,7 @@ def _orders(world: World, custom: dict[int, Custom]) -> Iterator[dict[str, Any]]
             for position in positions
         ]
 
-    for number, at in world.history("shop orders"):
+    for number, at in _placed(world.history("shop orders")):
         customer = _customer_of(world, number, day_of(at))
         known = customer and {"id": gid("Customer", customer)} | identity(customer, world.seed)
         order = order_document(
@@ -133,11 +186,16 @@ def _orders(world: World, custom: dict[int, Custom]) -> Iterator[dict[str, Any]]
             before = custom.get(customer, Custom())
             custom[customer] = Custom(
                 before.orders + 1,
-                before.spent + _net_payment(order),
+                before.spent + net_payment(order),
                 number,
                 max(before.at, _us(order["updatedAt"])),
             )
         yield order
+
+
+def _placed(orders: Iterator[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """To the second: so an order's document says when it was placed, and so how it goes on."""
+    return ((number, at // SECOND * SECOND) for number, at in orders)
 
 
 def _customer_of(world: World, number: int, day: int) -> int | None:
@@ -172,11 +230,230 @@ def _basket(world: World, number: int, at: int, offers: Offers) -> list[Item]:
     return basket
 
 
-def _net_payment(order: dict[str, Any]) -> int:
-    """Received less refunded, in hundredths of VND; nothing for a test."""
-    return 0 if order["test"] else amount_of(order["netPaymentSet"]["shopMoney"]["amount"])
+class _Day:
+    """The changes of one day, gathered, to be written at once."""
 
+    def __init__(self, connection: sqlite3.Connection, world: World, number: int):
+        self.connection = connection
+        self.world = world
+        self.number = number
+        self.start = day_start(number)
+        self.end = day_start(number + 1)
+        self.r = rng(world.seed, "shop tick", number)
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.changed: dict[tuple[str, int], dict[str, Any]] = {}
+        # What a product or a variant was, until a moment of the day.
+        self.before: dict[tuple[str, int], tuple[int, dict[str, Any]]] = {}
 
-def _us(text: str) -> int:
-    """The microseconds since 1970 of a DateTime."""
-    return int(datetime.fromisoformat(text).timestamp()) * SECOND
+    def delete(self) -> None:
+        """Now and then a product with its variants, and a customer who never ordered."""
+        old = f"created_at < '{time(self.start - 30 * DAY)}'"
+        if self.number % 4 == 0:
+            for number in self._sample("Product", 1, old):
+                product = self._read("Product", number)
+                self._delete("Product", number)
+                self._forget("product", product["id"])
+                for variant in product["variants"]:
+                    self._delete("ProductVariant", number_of(variant["id"]))
+                    self._forget("variant", variant["id"])
+        if self.number % 3 == 0:
+            never = "json_extract(document, '$.numberOfOrders') = '0'"
+            for number in self._sample("Customer", 1, f"{old} and {never}"):
+                self._delete("Customer", number)
+
+    def change_people(self) -> None:
+        for number in self._sample("Customer", 5):
+            local, domain = shopper(number, self.world.seed).email.split("@")
+            first = f"{pick(self.r, MIDDLES)} {pick(self.r, GIVENS)}"
+            last = pick(self.r, FAMILIES)
+            change = pick(
+                self.r,
+                (
+                    {"firstName": first, "lastName": last, "displayName": f"{last} {first}"},
+                    {"email": f"{local}.{self.number}@{domain}"},
+                    {"email": f"{local.upper()}+{self.number}@{domain}"},
+                    {"phone": pick(self.r, (None, f"+84 {int(self.r.random() * 1e9):09d}"))},
+                ),
+            )
+            self._change("Customer", number, self._some_time(), **change)
+        for number, at in self.world.new("shop customers", self.number):
+            self._add("Customer", number, customer_document(number, at, self.world.seed))
+
+    def change_catalogue(self) -> None:
+        for number in self._sample("Product", 6):
+            self._reprice(number, self._some_time())
+        for number in self._sample("Product", 1):
+            if ("Product", number) not in self.changed:
+                title = f"{pick(self.r, GIVENS)} 2.0 “{number}”"
+                self._rename(number, title, self._some_time())
+        for number in self._sample("ProductVariant", 10):
+            if ("ProductVariant", number) not in self.changed:
+                stock = int(self.r.random() * 100)
+                self._change(
+                    *("ProductVariant", number, self._some_time()),
+                    inventoryQuantity=stock,
+                    sellableOnlineQuantity=stock,
+                    availableForSale=stock > 0,
+                )
+        for number, at in self.world.new("shop products", self.number):
+            product, variants = product_documents(number, at, self.world.seed)
+            self._add("Product", number, product)
+            for variant in variants:
+                self._add("ProductVariant", number_of(variant["id"]), variant)
+
+    def _reprice(self, product: int, at: int) -> None:
+        percent = 80 + int(self.r.random() * 40)
+        variants = []
+        for number in self._variants(product):
+            price = amount_of(self._read("ProductVariant", number)["price"])
+            new = max(100, price * percent // 100_000 * 1000)
+            variants.append(
+                self._change(
+                    *("ProductVariant", number, at),
+                    price=decimal(new),
+                    compareAtPrice=decimal(price) if price > new else None,
+                )
+            )
+        self._change("Product", product, at, compareAtPriceRange=compared_prices(variants))
+
+    def _rename(self, product: int, title: str, at: int) -> None:
+        self._change("Product", product, at, title=title)
+        for number in self._variants(product):
+            name = self._read("ProductVariant", number)["title"]
+            self._change("ProductVariant", number, at, displayName=f"{title} - {name}")
+
+    def trade(self) -> None:
+        """Orders move on, and new ones are placed."""
+        recent = self.connection.execute(
+            "select number, created_at from documents"
+            " where kind = 'Order' and created_at >= ? order by number",
+            (time(self.start - LIFE * DAY),),
+        ).fetchall()
+        for id_, created_at in recent:
+            number, at = id_ - IDS["Order"], _us(created_at)
+            events = terms(number, at, self.world.seed).events
+            if any(self.start <= moment < self.end for moment, _ in events):
+                self._move_on(number, at)
+        for number, at in _placed(self.world.new("shop orders", self.number)):
+            customer = _customer_of(self.world, number, self.number)
+            known = customer and self._read("Customer", customer)
+            buyer = buyer_of(number, known or None, self.world.seed)
+            basket = _basket(self.world, number, at, self._offers)
+            order = order_document(number, at, self.world.seed, buyer, basket, self.end)
+            self._add("Order", number, order)
+            self._count(order, {"transactions": [], "refunds": []})
+            if known:
+                self._buy(order, orders=1, spent=net_payment(order))
+
+    def _move_on(self, number: int, at: int) -> None:
+        before = self._read("Order", number)
+        buyer = {key: before[key] for key in buyer_of(number, None, self.world.seed)}
+        basket = basket_of(before)
+        after = order_document(number, at, self.world.seed, buyer, basket, self.end)
+        self.changed["Order", number] = after
+        self.counts["Order", "updated"] += 1
+        self._count(after, before)
+        if after["customer"]:
+            self._buy(after, orders=0, spent=net_payment(after) - net_payment(before))
+
+    def _count(self, after: dict[str, Any], before: dict[str, Any]) -> None:
+        for part in ("transactions", "refunds"):
+            self.counts[part, "inserted"] += len(after[part]) - len(before[part])
+
+    def _buy(self, order: dict[str, Any], orders: int, spent: int) -> None:
+        number = number_of(order["customer"]["id"])
+        customer = self._read("Customer", number)
+        last = customer["lastOrder"] and number_of(customer["lastOrder"]["id"])
+        custom = Custom(
+            int(customer["numberOfOrders"]) + orders,
+            amount_of(customer["amountSpent"]["amount"]) + spent,
+            number_of(order["id"]) if orders else last,
+        )
+        self._change("Customer", number, _us(order["updatedAt"]), **custom_fields(custom))
+
+    def _offers(self, product: int, at: int) -> list[Item]:
+        found = self._seen("Product", product, at)
+        if not found:
+            return []
+        variants = [
+            self._seen("ProductVariant", number_of(variant["id"]), at)
+            for variant in found["variants"]
+        ]
+        return [
+            Item(
+                product,
+                number_of(variant["id"]),
+                found["title"],
+                variant["title"],
+                variant["sku"],
+                found["vendor"],
+                amount_of(variant["price"]),
+                1,
+            )
+            for variant in variants
+        ]
+
+    def _seen(self, kind: str, number: int, at: int) -> dict[str, Any] | None:
+        """A document as it was at a moment of the day; None: it was not there."""
+        until, old = self.before.get((kind, number), (at, None))
+        document = old if at < until else self._read(kind, number)
+        return document if document and document["createdAt"] <= time(at) else None
+
+    def _some_time(self) -> int:
+        return self.start + int(self.r.random() * 23 * HOUR)
+
+    def _read(self, kind: str, number: int) -> dict[str, Any] | None:
+        if (kind, number) in self.changed:
+            return self.changed[kind, number]
+        row = self.connection.execute(
+            "select document from documents where kind = ? and number = ?",
+            (kind, IDS[kind] + number),
+        ).fetchone()
+        return row and json.loads(row[0])
+
+    def _variants(self, product: int) -> list[int]:
+        return [number_of(v["id"]) for v in self._read("Product", product)["variants"]]
+
+    def _add(self, kind: str, number: int, document: dict[str, Any]) -> None:
+        self.changed[kind, number] = document
+        self.counts[kind, "inserted"] += 1
+
+    def _change(self, kind: str, number: int, at: int, **fields: Any) -> dict[str, Any]:
+        document = self._read(kind, number)
+        if (kind, number) not in self.changed:
+            self.counts[kind, "updated"] += 1
+            self.before[kind, number] = at, document
+        updated_at = max(time(at), document["updatedAt"])
+        self.changed[kind, number] = document | fields | {"updatedAt": updated_at}
+        return self.changed[kind, number]
+
+    def _delete(self, kind: str, number: int) -> None:
+        self.connection.execute(
+            "delete from documents where kind = ? and number = ?", (kind, IDS[kind] + number)
+        )
+        self.counts[kind, "deleted"] += 1
+
+    def _forget(self, field: str, id_: str) -> None:
+        """Lines of orders lose a product or a variant that is gone."""
+        reference = f'"{field}":{{"id":"{id_}"}}'
+        self.connection.execute(
+            "update documents set document = replace(document, ?, ?)"
+            " where kind = 'Order' and instr(document, ?)",
+            (reference, f'"{field}":null', reference),
+        )
+
+    def _sample(self, kind: str, at_scale_1: float, where: str = "true") -> list[int]:
+        """Numbers of some that fit, at least one if any do; never of the newest."""
+        numbers = [
+            number - IDS[kind]
+            for (number,) in self.connection.execute(
+                f"select number from documents where kind = ? and {where}"
+                " and number < (select max(number) from documents where kind = ?) order by number",
+                (kind, kind),
+            )
+        ]
+        wanted = max(1, round(at_scale_1 * self.world.scale))
+        return [
+            numbers.pop(int(self.r.random() * len(numbers)))
+            for _ in range(min(wanted, len(numbers)))
+        ]
