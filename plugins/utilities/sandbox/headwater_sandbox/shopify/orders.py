@@ -165,6 +165,8 @@ def _life(
         then("pay", 0, 3)
     if r.random() < 0.1:
         then("fulfil some", 0.2, 2)
+        if r.random() < 0.1:
+            return steps
     then("fulfil", 0.2, 3)
     if gateways[-1:] == (MANUAL[0],):
         then("pay", 0, 4)
