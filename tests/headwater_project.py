@@ -23,6 +23,7 @@ import duckdb
 import psutil
 import psycopg
 from headwater_sandbox.postgres import Server
+from headwater_sandbox.shopify.server import StandIn
 from psycopg import sql
 
 ROOT = Path(__file__).parents[1]
@@ -90,6 +91,7 @@ class Project:
         }
         self.environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         self.server = Server(self.output / "sandbox")
+        self.shop = StandIn(self.output / "sandbox/shopify", port=None)
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen:
         """Start a command in the project, in a process group of its own."""
@@ -189,8 +191,9 @@ class Project:
         return waiting
 
     def close(self) -> None:
-        """Stop the server, and end what a test has left."""
+        """Stop the servers, and end what a test has left."""
         self.server.stop()
+        self.shop.stop()
         for process in self.processes():
             process.kill()
 
