@@ -73,7 +73,7 @@ def test_every_table_arrives_with_every_value(loaded):
 def test_the_sandbox_is_not_started_beside_it(project, environment, loaded):
     done = project.meltano("invoke", "sandbox", "up", **environment)
     assert done.code == 0
-    assert "the sandbox stays down" in done.text
+    assert "the sandbox's Postgres stays down" in done.text
     assert not project.server.is_running
 
 

@@ -1,27 +1,23 @@
 """A BigQuery emulator, on loopback, in a directory and a Python environment of its own."""
 
 import contextlib
-import json
 import os
 import shutil
 import socket
 import subprocess
-import time
 import urllib.request
 from pathlib import Path
 from typing import Self
 from urllib.parse import urlsplit
 
-import psutil
-
 from headwater_sandbox.postgres import ServerError, locked
+from headwater_sandbox.process import Background
 
 HERE = Path(__file__).parent
 REQUIREMENTS = HERE / "bigquery_requirements.txt"  # uv writes it from bigquery_requirements.in
 APP = HERE / "bigquery_app.py"
 PYTHON = "3.13"
 DEFAULT_ENDPOINT = "http://127.0.0.1:9050"
-START_SECONDS = 60
 
 
 class Emulator:
@@ -32,9 +28,8 @@ class Emulator:
 
     def __init__(self, directory: Path, endpoint: str | None = DEFAULT_ENDPOINT) -> None:
         self.directory = Path(directory).absolute()
-        self.log = self.directory / "bigquery.log"
-        self._record = self.directory / "process.json"
         self.endpoint = endpoint
+        self._process = Background(self.directory, "the BigQuery emulator", "bigquery.log")
 
     def __enter__(self) -> Self:
         self.start()
@@ -45,7 +40,9 @@ class Emulator:
 
     @property
     def is_running(self) -> bool:
-        return self._process() is not None
+        if facts := self._process.facts:
+            self.endpoint = facts["endpoint"]
+        return facts is not None
 
     def start(self) -> None:
         """Start it, after making its environment if there is none; a no-op if it runs.
@@ -58,48 +55,18 @@ class Emulator:
                 return
             port = self._choose_port()
             python = self._environment()
-            with self.log.open("w") as log:
-                process = subprocess.Popen(
-                    [python, APP, self.directory, str(port)],
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    cwd=self.directory,
-                    start_new_session=True,
-                )
-            created = psutil.Process(process.pid).create_time()
-            self._record.write_text(
-                json.dumps({"pid": process.pid, "created": created, "endpoint": self.endpoint})
+            self._process.start(
+                [python, APP, self.directory, str(port)],
+                {"endpoint": self.endpoint},
+                self._answers,
             )
-            self._wait_until_ready(process)
 
     def stop(self) -> None:
         """Stop it and wait until its process is gone; a no-op if it does not run."""
         if not self.directory.exists():
             return
         with locked(self.directory):
-            if process := self._process():
-                process.terminate()
-                try:
-                    process.wait(10)
-                except psutil.TimeoutExpired:
-                    process.kill()
-                    process.wait(10)
-            self._record.unlink(missing_ok=True)
-
-    def _process(self) -> psutil.Process | None:
-        """The live process: its id alone may be another's by now."""
-        try:
-            record = json.loads(self._record.read_text())
-            process = psutil.Process(record["pid"])
-            if process.create_time() != record["created"]:
-                return None
-            if process.status() == psutil.STATUS_ZOMBIE:
-                return None
-        except (OSError, ValueError, psutil.NoSuchProcess):
-            return None
-        self.endpoint = record["endpoint"]
-        return process
+            self._process.stop()
 
     def _choose_port(self) -> int:
         try:
@@ -137,19 +104,11 @@ class Emulator:
         stamp.write_text(wanted)
         return python
 
-    def _wait_until_ready(self, process: subprocess.Popen) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while True:
-            with contextlib.suppress(OSError):
-                urllib.request.urlopen(f"{self.endpoint}/bigquery/v2/projects", timeout=5).close()
-                return
-            if process.poll() is not None or time.monotonic() > deadline:
-                process.kill()
-                process.wait()
-                lines = self.log.read_text(errors="replace").strip().splitlines()
-                told = lines[-1] if lines else "it said nothing"
-                raise ServerError(f"the BigQuery emulator did not start: {told} (log: {self.log})")
-            time.sleep(0.1)
+    def _answers(self) -> bool:
+        with contextlib.suppress(OSError):
+            urllib.request.urlopen(f"{self.endpoint}/bigquery/v2/projects", timeout=5).close()
+            return True
+        return False
 
 
 def find_python(uv: str | None = None) -> str:

@@ -14,6 +14,8 @@ import psycopg
 from headwater_sandbox import generator
 from headwater_sandbox.bigquery import DEFAULT_ENDPOINT, Emulator
 from headwater_sandbox.postgres import PortTakenError, Server, ServerError, binaries
+from headwater_sandbox.shopify import data, store
+from headwater_sandbox.shopify.app import SHOP
 from headwater_sandbox.shopify.cost import PLANS
 from headwater_sandbox.shopify.faults import KINDS, PLACES, Fault
 from headwater_sandbox.shopify.server import StandIn
@@ -25,6 +27,9 @@ LOGIN = {
     "POSTGRES_PASSWORD": Server.password,
     "POSTGRES_DB": Server.database,
 }
+
+
+Counts = dict[str, list[int]]  # rows inserted, updated and deleted by table or stream
 
 
 class Group(click.Group):
@@ -59,6 +64,8 @@ class Project:
         endpoint = os.environ.get("BIGQUERY_API_ENDPOINT") or DEFAULT_ENDPOINT
         self.emulator = Emulator(self.root / directory / "bigquery", endpoint)
         self.shop = StandIn(self.root / directory / "shopify")
+        is_own = os.environ.get("SHOPIFY_SHOP") in (None, "", SHOP)
+        self.uses_shop = is_own and os.environ.get("MELTANO_ENVIRONMENT") != "prod"
 
     def start(self) -> None:
         """Start the server, on another port, which .env then names, if the default one is taken."""
@@ -94,14 +101,50 @@ class Project:
                 f"POSTGRES_HOST is set ({self.host}), but not {', '.join(missing)}: set what your"
                 " server asks for, or unset POSTGRES_HOST for the sandbox"
             )
-        click.echo(f"POSTGRES_HOST is set ({self.host}): the sandbox stays down.")
+        click.echo(f"POSTGRES_HOST is set ({self.host}): the sandbox's Postgres stays down.")
 
     def start_emulator(self) -> None:
         self.emulator.start()
         click.echo(f"The BigQuery emulator is up: {self.emulator.endpoint}")
 
+    def start_shop(self, plan: str | None = None) -> None:
+        if not self.uses_shop:
+            raise ServerError(f"the sandbox's shop is {SHOP}: unset SHOPIFY_SHOP; prod has none")
+        self.shop.start(plan)
+        click.echo(f"Shopify is up: {SHOP}, by {self.shop.proxy}")
+
+    def fill_shop(self, seed: int, scale: float, day: str | None = None) -> Counts:
+        """Make the shop's data where there is none, or none on the way to this day, and go there.
+
+        Returns what the days on the way changed, by stream.
+        """
+        counts: Counts = {}
+        if not self.uses_shop:
+            return counts
+        with self.shop.writing() as connection:
+            clock = store.read_clock(connection)
+            if not clock or (day and (clock[:2] != (seed, scale) or clock[2] > day)):
+                data.seed(connection, scale, seed)
+                rows = store.counts(connection)
+                for stream, kind in data.STREAMS.items():
+                    if kind in rows:
+                        show_rows(f"shopify.{stream}", rows[kind])
+            while day and store.read_clock(connection)[2] < day:
+                add(counts, {f"shopify.{name}": n for name, n in data.tick(connection).items()})
+        return counts
+
     def connect(self) -> psycopg.Connection:
         return psycopg.connect(self.server.dsn, autocommit=True)
+
+
+def add(totals: Counts, counts: Counts) -> None:
+    for name, numbers in counts.items():
+        seen = totals.get(name, [0, 0, 0])
+        totals[name] = [a + b for a, b in zip(seen, numbers, strict=True)]
+
+
+def show_rows(name: str, rows: int) -> None:
+    click.echo(f"  {name:<24}{rows:>11,} rows")
 
 
 scale_option = click.option(
@@ -120,10 +163,11 @@ seed_option = click.option(
 @click.group(cls=Group)
 @click.pass_context
 def main(context: click.Context) -> None:
-    """A real Postgres with the data of a small business, for a laptop.
+    """A real Postgres, and a Shopify store, with the data of a small business, for a laptop.
 
-    Its data and log are in SANDBOX_DIR (output/sandbox); it listens on 127.0.0.1 at POSTGRES_PORT
-    (54320). With POSTGRES_HOST set it stays down: Headwater then reads a server of your own.
+    Their data and logs are in SANDBOX_DIR (output/sandbox); Postgres listens on 127.0.0.1 at
+    POSTGRES_PORT (54320). With POSTGRES_HOST set it stays down: Headwater then reads a server of
+    your own; so does the store with SHOPIFY_SHOP set to one of your own, and in prod.
     """
     context.obj = Project()
 
@@ -133,24 +177,29 @@ def main(context: click.Context) -> None:
 @seed_option
 @click.pass_obj
 def up(project: Project, scale: float, seed: int) -> None:
-    """Start the server, and fill it with data the first time.
+    """Start the servers, and fill them with data the first time.
 
     In the environment `emulator` the BigQuery emulator is started as well.
     """
     if os.environ.get("MELTANO_ENVIRONMENT") == "emulator":
         project.start_emulator()
     if project.host:
-        return project.stay_down()
-    project.start()
-    with project.connect() as connection:
-        if not (clock := generator.read_clock(connection)):
-            _seed(connection, scale, seed, replace=False)
-        elif clock[:2] != (seed, scale):
-            click.echo(
-                f"The data is of seed {clock[0]} at scale {clock[1]:g};"
-                " `sandbox seed --force` makes it anew."
-            )
-    click.echo(f"Postgres is up: {project.server.dsn}")
+        project.stay_down()
+        project.fill_shop(seed, scale)
+    else:
+        project.start()
+        with project.connect() as connection:
+            if not (clock := generator.read_clock(connection)):
+                _seed(connection, scale, seed, replace=False)
+            elif clock[:2] != (seed, scale):
+                click.echo(
+                    f"The data is of seed {clock[0]} at scale {clock[1]:g};"
+                    " `sandbox seed --force` makes it anew."
+                )
+            _follow(project, connection)
+        click.echo(f"Postgres is up: {project.server.dsn}")
+    if project.uses_shop:
+        project.start_shop()
 
 
 @main.group()
@@ -189,15 +238,15 @@ def shopify() -> None:
 @click.option(
     "--plan",
     type=click.Choice(list(PLANS)),
-    default="plus",
-    show_default=True,
-    help="Shopify's plan, which sets the rate of queries.",
+    help="Shopify's plan, which sets the rate of queries; at first it is plus.",
 )
+@scale_option
+@seed_option
 @click.pass_obj
-def shopify_up(project: Project, plan: str) -> None:
-    """Start the store."""
-    project.shop.start(plan)
-    click.echo(f"Shopify is up: {project.shop.proxy}")
+def shopify_up(project: Project, plan: str | None, scale: float, seed: int) -> None:
+    """Start the store, and fill it with data the first time."""
+    project.fill_shop(seed, scale)
+    project.start_shop(plan)
 
 
 @shopify.command("down")
@@ -214,11 +263,10 @@ def shopify_down(project: Project) -> None:
 def shopify_status(context: click.Context) -> None:
     """Say where the store is. Exit code 1 when it is not running."""
     shop: StandIn = context.obj.shop
-    running = shop.is_running
-    facts = {"running": running, "plan": shop.plan, "proxy": shop.proxy if running else None}
-    for name, value in facts.items():
-        click.echo(f"{name:10} {'-' if value is None else value}")
-    context.exit(0 if running else 1)
+    facts = shop.facts or {}
+    for name in ("proxy", "plan", "log"):
+        click.echo(f"{name:10} {facts.get(name, '-')}")
+    context.exit(0 if facts else 1)
 
 
 @shopify.command("env")
@@ -270,10 +318,11 @@ def shopify_fault(project: Project, kind: str, on: tuple[str, ...], **options: A
 @main.command()
 @click.pass_obj
 def down(project: Project) -> None:
-    """Stop the server, and the BigQuery emulator. The data stays in its directory."""
+    """Stop the servers, and the BigQuery emulator. The data stays in its directory."""
     was_running = project.server.is_running
     project.server.stop()
     project.emulator.stop()
+    project.shop.stop()
     click.echo("Postgres is down." if was_running else "Postgres was not running.")
 
 
@@ -298,6 +347,7 @@ def status(context: click.Context, as_json: bool) -> None:
         "scale": scale,
         "seed": seed,
         "day": day and str(day),
+        "shop": project.shop.proxy if project.shop.is_running else None,
     }
     if as_json:
         click.echo(json.dumps(facts))
@@ -322,6 +372,13 @@ def seed(project: Project, scale: float, seed: int, force: bool) -> None:
                 " --force replaces it"
             )
         _seed(connection, scale, seed, replace=force)
+        _follow(project, connection)
+
+
+def _follow(project: Project, connection: psycopg.Connection) -> Counts:
+    """Bring the shop to the day of the Postgres data."""
+    seed, scale, day = generator.read_clock(connection)
+    return project.fill_shop(seed, scale, str(day))
 
 
 def _seed(connection: psycopg.Connection, scale: float, seed: int, replace: bool) -> None:
@@ -329,7 +386,7 @@ def _seed(connection: psycopg.Connection, scale: float, seed: int, replace: bool
     generator.seed(
         connection,
         *(scale, seed, replace),
-        progress=lambda table, rows: click.echo(f"  {table:<22}{rows:>11,} rows"),
+        progress=show_rows,
     )
 
 
@@ -337,17 +394,16 @@ def _seed(connection: psycopg.Connection, scale: float, seed: int, replace: bool
 @click.option("--days", type=click.IntRange(1), default=1, show_default=True)
 @click.pass_obj
 def tick_command(project: Project, days: int) -> None:
-    """Let a day of business pass: rows come, change and go."""
+    """Let a day of business pass, in Postgres and in the store: rows come, change and go."""
     project.start()
-    totals: dict[str, list[int]] = {}
+    totals: Counts = {}
     with project.connect() as connection:
         if not generator.read_clock(connection):
             raise click.ClickException("there is no data yet: `sandbox up` makes it")
         for _ in range(days):
             day, counts = tick(connection)
-            for table, numbers in counts.items():
-                seen = totals.get(table, [0, 0, 0])
-                totals[table] = [a + b for a, b in zip(seen, numbers, strict=True)]
+            add(totals, counts)
+            add(totals, _follow(project, connection))
     click.echo(f"It is the end of {day}.")
     click.echo(f"{'table':<24}{'inserted':>10}{'updated':>10}{'deleted':>10}")
     for table, numbers in totals.items():

@@ -28,9 +28,7 @@ class Background:
     @property
     def facts(self) -> dict[str, Any] | None:
         """What the live process was started with; None if it does not run."""
-        if not self._process():
-            return None
-        return json.loads(self._record.read_text())["facts"]
+        return json.loads(self._record.read_text()) if self._process() else None
 
     def start(
         self, command: Sequence[str | Path], facts: dict[str, Any], is_ready: Callable[[], bool]
@@ -50,7 +48,7 @@ class Background:
                 start_new_session=True,
             )
         record = {"pid": process.pid, "created": psutil.Process(process.pid).create_time()}
-        self._record.write_text(json.dumps(record | {"facts": facts}))
+        self._record.write_text(json.dumps(record | facts))
         deadline = time.monotonic() + START_SECONDS
         while not is_ready():
             if process.poll() is not None or time.monotonic() > deadline:

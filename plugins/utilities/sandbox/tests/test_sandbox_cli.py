@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from headwater_sandbox.postgres import Server
+from headwater_sandbox.shopify.server import StandIn
 
 
 class Sandbox:
@@ -22,9 +23,11 @@ class Sandbox:
         self.dotenv = root / ".env"
         self.dotenv.write_text(f"# mine\nPOSTGRES_PORT={self.port}\nOTHER='kept'\n")
         self.server = Server(root / "output" / "sandbox")
+        self.shop = StandIn(root / "output" / "sandbox" / "shopify")
 
     def popen(self, *arguments: str, **environment: str) -> subprocess.Popen:
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("POSTGRES", "SCALE"))}
+        own = ("POSTGRES", "SANDBOX", "SCALE", "SHOPIFY")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(own)}
         return subprocess.Popen(
             [Path(sys.executable).parent / "sandbox", *arguments],
             cwd=self.root,
@@ -50,15 +53,19 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
     sandbox = Sandbox(tmp_path)
     yield sandbox
     sandbox.server.stop()
+    sandbox.shop.stop()
 
 
 def test_a_day_in_the_life(sandbox: Sandbox) -> None:
     code, out, _ = sandbox.run("up")
     assert code == 0
-    assert "rainbow.orders                100 rows" in out
+    assert "rainbow.orders                  100 rows" in out
+    assert "shopify.orders                    2 rows" in out
     dsn = f"postgresql://headwater:headwater@127.0.0.1:{sandbox.port}/headwater"
-    assert out.endswith(f"Postgres is up: {dsn}\n")
-    assert sandbox.run("up") == (0, f"Postgres is up: {dsn}\n", "")
+    proxy = sandbox.shop.proxy
+    both = f"Postgres is up: {dsn}\nShopify is up: rainbow-sandbox, by {proxy}\n"
+    assert out.endswith(both)
+    assert sandbox.run("up") == (0, both, "")
 
     code, out, _ = sandbox.run("tick", "--days", "2")
     assert code == 0
@@ -80,6 +87,7 @@ def test_a_day_in_the_life(sandbox: Sandbox) -> None:
         "scale": 0.001,
         "seed": 1,
         "day": "2026-07-02",
+        "shop": proxy,
     }
 
     code, _, error = sandbox.run("seed")
@@ -163,9 +171,13 @@ def test_stays_down_beside_the_users_own_server(sandbox: Sandbox, host: str) -> 
         f"Error: POSTGRES_HOST is set ({host}), but not POSTGRES_PASSWORD: set what your server"
         " asks for, or unset POSTGRES_HOST for the sandbox\n"
     )
-    code, out, _ = sandbox.run("up", POSTGRES_PASSWORD="wrong", **own)
-    assert (code, out) == (0, f"POSTGRES_HOST is set ({host}): the sandbox stays down.\n")
+    own["POSTGRES_PASSWORD"] = "wrong"
+    stays_down = f"POSTGRES_HOST is set ({host}): the sandbox's Postgres stays down.\n"
+    assert sandbox.run("up", SHOPIFY_SHOP="mine", **own) == (0, stays_down, "")
     assert not (sandbox.root / "output").exists()
+    code, out, _ = sandbox.run("up", **own)
+    assert (code, out.startswith(stays_down)) == (0, True)
+    assert (sandbox.server.is_running, sandbox.shop.is_running) == (False, True)
     code, _, error = sandbox.run("tick", POSTGRES_HOST=host)
     assert (code, error) == (
         1,

@@ -20,7 +20,14 @@ from starlette.routing import Route
 from headwater_sandbox.shopify import bulk, cost, schema
 from headwater_sandbox.shopify.execution import CURRENCY, as_connection, run
 from headwater_sandbox.shopify.faults import Fault, Faults
-from headwater_sandbox.shopify.store import KINDS, Reader, SearchError, parse_search, reading
+from headwater_sandbox.shopify.store import (
+    KINDS,
+    Reader,
+    SearchError,
+    connect,
+    parse_search,
+    reading,
+)
 
 SHOP = "rainbow-sandbox"
 HOST = f"{SHOP}.myshopify.com"
@@ -55,6 +62,7 @@ class Shop:
 
     def __init__(self, directory: Path, plan: str) -> None:
         self.store = directory / "shop.sqlite"
+        connect(self.store).close()
         self.outputs = directory / "bulk"
         self.outputs.mkdir(parents=True, exist_ok=True)
         self.faults = Faults()

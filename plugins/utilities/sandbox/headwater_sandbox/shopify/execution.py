@@ -46,6 +46,10 @@ EMPTY_SCALARS = {
 Complete = Callable[[Any], Any]
 
 
+def _as_it_is(value: Any) -> Any:
+    return value
+
+
 class Connection(dict):
     """The answer to a connection, so that a bulk operation can tell it from other objects."""
 
@@ -69,44 +73,45 @@ class DocumentExecution(ExecutionContext):
             fields.append((key, name, self._value(field.type, selected, arguments)))
             is_more_than_reference |= name != "id"
 
+        is_legacy = any(name == "legacyResourceId" for _, name, _ in fields)
+
         def complete(source: dict) -> dict:
             if is_more_than_reference and len(source) == 1 and "id" in source:
                 source = reader.document(source["id"]) or source
-            return {key: value(source.get(name)) for key, name, value in fields}
-
-        def complete_legacy(source: dict) -> dict:
-            """Every id has an older form, its number."""
-            if "id" in source:
+            if is_legacy and "id" in source:
+                # Every id has an older form, its number.
                 source = {"legacyResourceId": source["id"].rpartition("/")[2]} | source
-            return complete(source)
+            return {
+                key: value(source.get(name)) if value else source.get(name)
+                for key, name, value in fields
+            }
 
-        is_legacy = any(name == "legacyResourceId" for _, name, _ in fields)
-        return complete_legacy if is_legacy else complete
+        return complete
 
-    def _value(self, of_type, nodes: list[FieldNode], arguments: dict) -> Complete:
+    def _value(self, of_type, nodes: list[FieldNode], arguments: dict) -> Complete | None:
+        """What makes an answer of a document's value; None where it is one already."""
         if is_non_null_type(of_type):
-            complete = self._value(of_type.of_type, nodes, arguments)
-            empty = empty_value(of_type.of_type)
-            return lambda value: complete(empty if value is None else value)
+            complete = self._value(of_type.of_type, nodes, arguments) or _as_it_is
+            if is_abstract_type(of_type.of_type):  # no type can be made up
+                return lambda value: complete({} if value is None else value)
+            empty = complete(empty_value(of_type.of_type))
+            return lambda value: empty if value is None else complete(value)
         if is_list_type(of_type):
-            item, first = self._value(of_type.of_type, nodes, {}), arguments.get("first")
+            item = self._value(of_type.of_type, nodes, {}) or _as_it_is
+            first = arguments.get("first")
             return lambda value: value and [item(one) for one in value[:first]]
         if is_leaf_type(of_type):
             if not is_enum_type(of_type) and not is_specified_scalar_type(of_type):
-                return lambda value: value
+                return None  # Shopify's own scalars are what they are in documents
             return lambda value: value if value is None else of_type.serialize(value)
         if is_abstract_type(of_type):
             return self._abstract(of_type, nodes)
         complete = self._object(of_type, nodes)
         if not of_type.name.endswith("Connection"):
             return lambda value: value if value is None else complete(value)
-
-        def connection(value):
-            if value is None:
-                return None
-            return Connection(complete(slice_of(value, arguments)))
-
-        return connection
+        return lambda value: (
+            value if value is None else Connection(complete(slice_of(value, arguments)))
+        )
 
     def _abstract(self, of_type, nodes: list[FieldNode]) -> Complete:
         plans: dict[str, Complete] = {}

@@ -8,16 +8,18 @@ stand-in under Shopify's own names, and nothing else.
 
 import asyncio
 import contextlib
+import gc
 import json
 import os
 import shutil
 import socket
+import sqlite3
 import ssl
 import sys
-import urllib.error
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import trustme
 import uvicorn
@@ -25,8 +27,10 @@ import uvicorn
 from headwater_sandbox.postgres import ServerError, locked
 from headwater_sandbox.process import Background
 from headwater_sandbox.shopify.app import Shop, application
+from headwater_sandbox.shopify.store import connect
 
 DEFAULT_PORT = 54380
+DEFAULT_PLAN = "plus"
 HOSTS = ("*.myshopify.com", "storage.googleapis.com")
 
 
@@ -44,14 +48,23 @@ class StandIn:
         self._ports = self.directory / "ports.json"
         self._process = Background(self.directory, "the Shopify stand-in", "shopify.log")
 
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     @property
     def is_running(self) -> bool:
         return self._process.facts is not None
 
     @property
-    def plan(self) -> str | None:
-        """Shopify's plan that sets the rates; None if it does not run."""
-        return (self._process.facts or {}).get("plan")
+    def facts(self) -> dict[str, str] | None:
+        """Its proxy's URL, its plan and its log; None if it does not run."""
+        if not (facts := self._process.facts):
+            return None
+        return {"proxy": self.proxy, "plan": facts["plan"], "log": str(self._process.log)}
 
     @property
     def proxy(self) -> str:
@@ -67,18 +80,25 @@ class StandIn:
             "REQUESTS_CA_BUNDLE": str(self.authority),
         }
 
-    def start(self, plan: str = "plus") -> None:
-        """Start it; a no-op if it runs with this plan.
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The documents, to be changed by one at a time; it need not run."""
+        with locked(self.directory), contextlib.closing(connect(self.store)) as connection:
+            yield connection
+
+    def start(self, plan: str | None = None) -> None:
+        """Start it; a no-op if it runs, unless with another plan than asked for.
 
         Raises:
             ServerError: it does not start.
         """
         with locked(self.directory):
-            if self.is_running:
-                if self.plan == plan:
+            if facts := self._process.facts:
+                if plan in (None, facts["plan"]):
                     return
                 self._process.stop()
             self._ports.unlink(missing_ok=True)
+            plan = plan or DEFAULT_PLAN
             module = "headwater_sandbox.shopify.server"
             self._process.start(
                 [sys.executable, "-m", module, self.directory, str(self._port or 0), plan],
@@ -139,9 +159,7 @@ async def _tunnel(
 
 
 def _is_shopify(host: str) -> bool:
-    return any(
-        host.endswith(name[1:]) if name.startswith("*") else host == name for name in HOSTS
-    )
+    return any(host.endswith(name[1:]) if name.startswith("*") else host == name for name in HOSTS)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -163,6 +181,7 @@ def _listen(port: int) -> socket.socket:
 
 async def serve(directory: Path, port: int, plan: str) -> None:
     """Serve until a signal; ports.json is there once requests are taken."""
+    gc.set_threshold(100_000, 20, 100)  # answers are many objects and no cycles
     os.umask(0o077)  # the certificate's key is for this user
     shutil.rmtree(directory / "bulk", ignore_errors=True)
     authority, key = trustme.CA(), directory / "server.pem"

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-# A document is the GraphQL object as JSON; `kind` is its type. Times are text: 2026-06-30T12:34:56Z.
+# A document is the GraphQL object as JSON; `kind` is its type. Times: 2026-06-30T12:34:56Z.
 TABLES = """
 create table if not exists documents (
     kind text not null,
@@ -68,9 +68,19 @@ def connect(path: Path) -> sqlite3.Connection:
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator["Reader"]:
     """The documents as they are now, whatever a tick writes meanwhile."""
-    with contextlib.closing(connect(path)) as connection:
+    with contextlib.closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         connection.execute("begin")
         yield Reader(connection)
+
+
+def read_clock(connection: sqlite3.Connection) -> tuple[int, float, str] | None:
+    """The seed, the scale and the last day of the documents; None: there are none."""
+    return connection.execute("select seed, scale, day from clock").fetchone()
+
+
+def counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """How many documents there are of each kind."""
+    return dict(connection.execute("select kind, count(*) from documents group by kind"))
 
 
 class Reader:
