@@ -25,6 +25,10 @@ DEFAULT_JOB = "nightly"
 PATIENCE_SECONDS = 50
 # "2026-06-30T02:00:00Z [info     ] tap-postgres Error: the server is down", or dbt's own words.
 CAUSE = re.compile(r"\] (?P<step>\S+) +(?:Error: |.*?(?=\b(?:Error|Failure) in ))(?P<said>.+)")
+# "2026-06-30T02:00:00Z [info     ] tap-shopify CRITICAL HTTPError": a Singer tap's last words, and
+# what its traceback begins with: "… tap-shopify urllib.error.HTTPError: HTTP Error 500: …".
+LAST_WORDS = re.compile(r"\] (?P<step>\S+) +CRITICAL (?P<said>.+)")
+RAISED = re.compile(r"\] (?P<step>\S+) +(?:\w+\.)*(?P<said>\w+: .+)")
 BOX = ("╭", "│", "╰")
 COLOUR = re.compile(r"\x1b\[\d*m")
 
@@ -38,7 +42,7 @@ def run(job: str | None) -> int:
     job = job or nightly_job(os.environ.get("MELTANO_ENVIRONMENT"))
     with take_turn(ROOT / "output" / "run.lock") as lock:
         environment = os.environ | {"MELTANO_RUN_ID": str(uuid.uuid4())}
-        causes, tracebacks = [], []
+        causes, last_words, raised, tracebacks = [], {}, {}, []
         with subprocess.Popen(
             ["meltano", "run", "--force", job],
             env=environment,
@@ -54,12 +58,21 @@ def run(job: str | None) -> int:
                     continue
                 sys.stderr.write(line)
                 sys.stderr.flush()
-                if cause := CAUSE.search(COLOUR.sub("", line)):
+                plain = COLOUR.sub("", line)
+                if cause := CAUSE.search(plain):
                     causes.append(f"  {cause['step']}: {cause['said']}\n")
+                elif words := LAST_WORDS.search(plain):
+                    last_words[words["step"]] = words["said"]
+                elif (error := RAISED.search(plain)) and error["step"] in last_words:
+                    raised.setdefault(error["step"], error["said"])
         if meltano.returncode == 0:
             # An environment beside the default one says by itself where its warehouse is.
             through = ["meltano", "--log-level", "warning", "invoke"] if job != DEFAULT_JOB else []
             return subprocess.run([*through, "reconcile", "summary"], env=environment).returncode
+        for step, said in last_words.items():
+            causes.append(
+                f"  {step}: {said} ({raised[step]})\n" if step in raised else f"  {step}: {said}\n"
+            )
         why = dict.fromkeys(causes) or tracebacks
         sys.stderr.writelines(["\n  The run did not end well.\n", *why])
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode

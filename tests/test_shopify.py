@@ -3,10 +3,8 @@
 Only what is loaded is looked at; a sandbox without Postgres will do.
 """
 
-import datetime as dt
 import json
 import re
-import sqlite3
 import subprocess
 import sys
 from collections import Counter
@@ -14,13 +12,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 import yaml
-from headwater_project import ROOT, Project, project_in
+from headwater_project import ROOT, project_in
 from headwater_sandbox.shopify import data, store
+from shop_documents import KINDS, LOAD, differs, landed, sent
 
-LOAD = ("run", "tap-shopify", "target-duckdb")
 (TAP,) = (
     plugin
     for plugin in yaml.safe_load((ROOT / "extract/extractors.meltano.yml").read_text())["plugins"][
@@ -32,15 +29,6 @@ SELECTED: dict[str, set[str]] = {}
 for pattern in TAP["select"]:
     stream, field, *_ = pattern.split(".")
     SELECTED.setdefault(stream, set()).add(field)
-# What a GraphQL query of a stream is known by, and the path to its rows in a document.
-KINDS = {
-    "orders": ("Order", None),
-    "customers": ("Customer", None),
-    "products": ("Product", None),
-    "product_variants": ("ProductVariant", None),
-    "transactions": ("Order", "transactions"),
-    "order_refunds": ("Order", "refunds"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -53,75 +41,6 @@ def loaded(tmp_path_factory):
         done = project.meltano(*LOAD)
         assert done.code == 0, done.text
         yield project, done
-
-
-def sent(project: Project) -> dict[str, dict[str, dict]]:
-    """What the shop has, by stream and id."""
-    with sqlite3.connect(project.shop.store) as connection:
-        rows = connection.execute("select kind, document from documents").fetchall()
-    documents: dict[str, list[dict]] = {}
-    for kind, document in rows:
-        documents.setdefault(kind, []).append(json.loads(document))
-    found: dict[str, dict[str, dict]] = {}
-    for stream, (kind, path) in KINDS.items():
-        found[stream] = {}
-        for document in documents[kind]:
-            parent = {"order": {"id": document["id"]}} if path else {}
-            for row in document.get(path, ()) if path else [document]:
-                found[stream][row["id"]] = row | parent
-    return found
-
-
-def landed(project: Project) -> dict[str, dict[str, dict[str, Any]]]:
-    """What the warehouse has, by stream and id; JSON as values, numbers in it as Decimal."""
-    found = {}
-    with duckdb.connect(str(project.warehouse), read_only=True) as connection:
-        for stream in KINDS:
-            result = connection.execute(f'select * from raw_shopify."{stream}"')
-            names = [name for name, *_ in result.description]
-            types = [str(type_) for _, type_, *_ in result.description]
-            rows = [
-                {
-                    name: json.loads(value, parse_float=Decimal)
-                    if type_ == "JSON" and value
-                    else value
-                    for name, type_, value in zip(names, types, row, strict=True)
-                    if not name.startswith("_sdc_")
-                }
-                for row in result.fetchall()
-            ]
-            found[stream] = {row["id"]: row for row in rows}
-            assert len(found[stream]) == len(rows)
-    return found
-
-
-def differs(ours: Any, theirs: Any, path: str = "") -> list[str]:
-    """Where a landed value is not what was sent; what is absent there may be null here."""
-    match ours:
-        case dict():
-            theirs = theirs or {}
-            return [
-                found
-                for key, value in ours.items()
-                if key != "__parentId"
-                for found in differs(value, theirs.get(key), f"{path}.{key}")
-            ]
-        case list():
-            theirs = theirs or []
-            if len(ours) != len(theirs):
-                return [f"{path}: {len(ours)} instead of {len(theirs)}"]
-            return [
-                found
-                for i, pair in enumerate(zip(ours, theirs, strict=True))
-                for found in differs(*pair, f"{path}[{i}]")
-            ]
-        case dt.datetime():
-            same = f"{ours.isoformat()}Z" == theirs
-        case Decimal():
-            same = ours == Decimal(theirs)
-        case _:
-            same = (type(ours), ours) == (type(theirs), theirs) or (theirs is None and not ours)
-    return [] if same else [f"{path}: {ours!r} instead of {theirs!r}"]
 
 
 def test_every_row_lands_as_it_was_sent(loaded):
