@@ -127,7 +127,7 @@ def _write(connection: sqlite3.Connection, documents: Iterable[dict[str, Any]]) 
 
 def _row(document: dict[str, Any]) -> tuple[str, int, str, str, str]:
     *_, kind, number = document["id"].split("/")
-    # Without spaces: _Day.delete looks for references as they are written here.
+    # Without spaces: _Day._forget looks for references as they are written here.
     text = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
     return kind, int(number), document["createdAt"], document["updatedAt"], text
 
@@ -249,16 +249,14 @@ class _Day:
         """Now and then a product with its variants, and a customer who never ordered."""
         old = f"created_at < '{time(self.start - 30 * DAY)}'"
         if self.number % 4 == 0:
-            for number in self._sample("Product", 1, old):
-                product = self._read("Product", number)
+            for number in self._sample("Product", 0, old):
+                self._forget(number)
+                for variant in self._variants(number):
+                    self._delete("ProductVariant", variant)
                 self._delete("Product", number)
-                self._forget("product", product["id"])
-                for variant in product["variants"]:
-                    self._delete("ProductVariant", number_of(variant["id"]))
-                    self._forget("variant", variant["id"])
         if self.number % 3 == 0:
             never = "json_extract(document, '$.numberOfOrders') = '0'"
-            for number in self._sample("Customer", 1, f"{old} and {never}"):
+            for number in self._sample("Customer", 0, f"{old} and {never}"):
                 self._delete("Customer", number)
 
     def change_people(self) -> None:
@@ -433,14 +431,22 @@ class _Day:
         )
         self.counts[kind, "deleted"] += 1
 
-    def _forget(self, field: str, id_: str) -> None:
-        """Lines of orders lose a product or a variant that is gone."""
-        reference = f'"{field}":{{"id":"{id_}"}}'
-        self.connection.execute(
-            "update documents set document = replace(document, ?, ?)"
-            " where kind = 'Order' and instr(document, ?)",
-            (reference, f'"{field}":null', reference),
-        )
+    def _forget(self, product: int) -> None:
+        """Lines of orders lose a product that goes, and its variant."""
+        gone = [("product", gid("Product", product))]
+        gone += [("variant", gid("ProductVariant", n)) for n in self._variants(product)]
+        nulls = {f'"{field}":{{"id":"{id_}"}}': f'"{field}":null' for field, id_ in gone}
+        found = self.connection.execute(
+            "select document, number from documents where kind = 'Order' and instr(document, ?)",
+            [next(iter(nulls))],
+        ).fetchall()
+        for document, number in found:
+            for reference, null in nulls.items():
+                document = document.replace(reference, null)
+            self.connection.execute(
+                "update documents set document = ? where kind = 'Order' and number = ?",
+                (document, number),
+            )
 
     def _sample(self, kind: str, at_scale_1: float, where: str = "true") -> list[int]:
         """Numbers of some that fit, at least one if any do; never of the newest."""

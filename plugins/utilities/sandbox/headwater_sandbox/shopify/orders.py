@@ -133,24 +133,23 @@ def _life(
     steps = [(at, "place")]
 
     def then(what: str, least: float, most: float) -> None:
-        steps.append(
-            (steps[-1][0] + 60 * SECOND + int((least + r.random() * (most - least)) * DAY), what)
-        )
+        wait = 60 * SECOND + int((least + r.random() * (most - least)) * DAY)
+        steps.append((steps[-1][0] + wait, what))
 
     course = fate(number, "shop course", 0.7320508076, seed)
     end = fate(number, "shop end", 0.6457513111, seed)
-    later = gateways[-1:] in [(gateway,) for gateway in MANUAL]
-    if later:
-        if course < 0.09 and len(gateways) == 1:
+    last = gateways[-1] if gateways else None
+    if last in MANUAL:  # paid later; until then an edit does not call for money back
+        if course < 0.09 and gateways == (last,):
             then("remove", 0, 0.4)
-        elif course < 0.16 and len(gateways) == 1:
+        elif course < 0.16 and gateways == (last,):
             then("add", 0, 0.4)
         if 0.3 < course < 0.4:
             then("cancel", 0, 2)
             return steps
         if 0.4 < course < 0.42:
             return steps
-    elif gateways == (CARD,):
+    elif last == CARD:
         if course < 0.05:
             then("cancel", 0, 2)
             return steps
@@ -161,14 +160,14 @@ def _life(
     elif 0.5 < course < 0.53:
         then("cancel", 0, 2)
         return steps
-    if gateways[-1:] == (MANUAL[1],):
+    if last == MANUAL[1]:
         then("pay", 0, 3)
     if r.random() < 0.1:
         then("fulfil some", 0.2, 2)
         if r.random() < 0.1:
             return steps
     then("fulfil", 0.2, 3)
-    if gateways[-1:] == (MANUAL[0],):
+    if last == MANUAL[0]:
         then("pay", 0, 4)
     if end < 0.07:
         then("refund some", 0.1, 10)
@@ -338,11 +337,8 @@ class _Order:
     def _price(self) -> None:
         what, unit = self.what, self.what.unit
         discounts = _discounts(self.number, self.at, what, self.seed)
-        ship = (
-            0
-            if not what.gateways
-            else pick(self.r, (0, 2_000_000, 3_500_000, 3_500_000, 6_000_000))
-        )
+        rates = (0, 2_000_000, 3_500_000, 3_500_000, 6_000_000) if what.gateways else (0,)
+        ship = pick(self.r, rates)
         if what.currency == "USD":
             ship //= VND_PER_USD
         self.shipping, self.shipping_off = ship, 0
@@ -362,8 +358,7 @@ class _Order:
                 shares = [min(amount, _share(rest[0], 7, 10, unit))]
                 explicit[0] += shares[0]
             else:
-                amount = _share(sum(rest), 1, 2, unit)
-                amount = min(amount, discount.amount)
+                amount = min(discount.amount, _share(sum(rest), 1, 2, unit))
                 if discount.percent:
                     amount = _share(sum(rest), discount.percent, 10_000, unit)
                 shares = _spread(amount, rest, unit)
@@ -495,12 +490,18 @@ class _Order:
         everything = [(line, line.left) for line in self.lines]
         if self.authorized:
             self._transact(at, "VOID", "SUCCESS", CARD, self.authorized, self.transactions[-1])
-            self.authorized, self.voided = 0, True
-        self.voided = self.voided or not self.received
+            self.authorized = 0
+        self.voided = not self.received
         self._refund(at, everything, "CANCEL", 0, self.ship_net)
 
     def expire(self, at: int) -> None:
         self.authorized, self.expired = 0, True
+
+    def close(self, at: int) -> None:
+        """It closes when nothing is left to do; what is refunded later does not open it again."""
+        done = self.fulfillment_status == "FULFILLED" and not self.due
+        if self.closed_at is None and (done or self.cancelled_at):
+            self.closed_at = at
 
     def _refund(
         self, at: int, taken: list[tuple[_Line, int]], restock: str, fee: int, shipping: int,
@@ -670,14 +671,10 @@ class _Order:
 
     @property
     def due(self) -> int:
-        """What is still to be paid, refunds apart."""
+        """What is still to be paid; what was refunded is not."""
         if self.cancelled_at or self.expired:
             return 0
-        return max(0, self.current_total - self.received + self._refunded_worth)
-
-    @property
-    def _refunded_worth(self) -> int:
-        return self.refunded + self.discrepancy if self.refunds else 0
+        return max(0, self.current_total + self.refunded + self.discrepancy - self.received)
 
     @property
     def financial_status(self) -> str:
@@ -766,11 +763,6 @@ class _Order:
         ]
         all_off = [(line, sum(amount for _, amount in line.off)) for line in self.lines]
         codes = [a["code"] for a in self.applications if "code" in a]
-        done = self.fulfillment_status == "FULFILLED" and status not in (
-            "PENDING",
-            "PARTIALLY_PAID",
-        )
-        closed_at = self.cancelled_at or (self.updated_at if done else None)
         shipping_taken = self.ship_net - self.shipping_refunded
         return self.buyer | {
             "id": gid("Order", self.number),
@@ -792,12 +784,12 @@ class _Order:
             "cancelReason": self.cancel_reason,
             "cancelledAt": self.cancelled_at and time(self.cancelled_at),
             "cancellation": self.cancelled_at and {"staffNote": "Đã gọi khách"} or None,
-            "closed": closed_at is not None,
-            "closedAt": closed_at and time(closed_at),
+            "closed": self.closed_at is not None,
+            "closedAt": self.closed_at and time(self.closed_at),
             "edited": self.edited,
             "fullyPaid": self.received > 0 and not self.due,
             "unpaid": not self.received and self.total > 0,
-            "canMarkAsPaid": bool(self.due) and not self.cancelled_at,
+            "canMarkAsPaid": bool(self.due),
             "capturable": bool(self.authorized),
             "refundable": self.received > self.refunded,
             "restockable": any(line.left for line in self.lines),
@@ -877,7 +869,8 @@ def order_document(
     for moment, event in order.what.events:
         if moment < until:
             getattr(order, event.replace(" ", "_"))(moment)
-            order.updated_at = max(moment, order.updated_at)
+            order.close(moment)
+            order.updated_at = moment
     return order.document
 
 
