@@ -143,17 +143,20 @@ def disagreements(order: dict[str, Any]) -> list[str]:
         "current quantities": order["currentSubtotalLineItemsQuantity"]
         == sum(line["currentQuantity"] for line in lines),
         "what is gone was removed or refunded": removed == (1 if is_cut(order) else 0),
-        "current lines": of("currentSubtotalPriceSet")[1] > 0
-        or not any(line["currentQuantity"] for line in lines)
-        or of("subtotalPriceSet") == zero,
+        "what is left": is_cut(order)
+        or of("currentSubtotalPriceSet")
+        == minus(of("subtotalPriceSet"), amounts([row["subtotalSet"] for row in taken])),
+        "shipping refunded": of("totalRefundedShippingSet")
+        == minus(of("totalShippingPriceSet"), of("currentShippingPriceSet"))
+        == amounts([row["subtotalAmountSet"] for r in refunds for row in r["refundShippingLines"]]),
+        "discounts are what they say": all(
+            is_as_said(application, order) for application in order["discountApplications"]
+        ),
         "nothing is negative": all(
             Decimal(value["shopMoney"]["amount"]) >= 0
             for key, value in order.items()
             if key.endswith("Set") and key != "refundDiscrepancySet"
         ),
-        "all refunded, nothing left": bool(removed)
-        or any(line["currentQuantity"] for line in lines)
-        or amounts([row["subtotalSet"] for row in taken]) == of("subtotalPriceSet"),
         "number of transactions": order["transactionsCount"]["count"] == len(order["transactions"]),
         "gateways": {t["gateway"] for t in order["transactions"]}
         == set(order["paymentGatewayNames"]),
@@ -165,6 +168,31 @@ def disagreements(order: dict[str, Any]) -> list[str]:
         ),
     }
     return [name for name, holds in rules.items() if not holds]
+
+
+def is_as_said(application: dict[str, Any], order: dict[str, Any]) -> bool:
+    """A percentage of what it applies to, or an amount, which may be more than there is."""
+    index, base, off = application["index"], Decimal(0), Decimal(0)
+    on_shipping = application["targetType"] == "SHIPPING_LINE"
+    lines = (
+        order["lineItems"] if application["targetSelection"] == "ALL" else order["lineItems"][:1]
+    )
+    for line in [order["shippingLine"]] if on_shipping else lines:
+        if number_of(line["id"]) % 100 == 99 and not on_shipping:
+            continue
+        price = line["originalPriceSet" if on_shipping else "originalTotalSet"]
+        base += Decimal(price["presentmentMoney"]["amount"])
+        for allocation in line["discountAllocations"]:
+            amount = Decimal(allocation["allocatedAmountSet"]["presentmentMoney"]["amount"])
+            nth = allocation["discountApplication"]["index"]
+            base -= amount if nth < index else 0
+            off += amount if nth == index else 0
+    value = application["value"]
+    if "percentage" in value:
+        return 0 <= base * Decimal(str(value["percentage"])) / 100 - off < 1
+    each = 1 if application["allocationMethod"] == "ACROSS" else lines[0]["quantity"]
+    most = Decimal("0.5") if application["allocationMethod"] == "ACROSS" else Decimal("0.7")
+    return 0 <= min(Decimal(value["amount"]) * each, base * most) - off < 1
 
 
 def is_cut(order: dict[str, Any]) -> bool:
