@@ -25,10 +25,11 @@ DEFAULT_JOB = "nightly"
 PATIENCE_SECONDS = 50
 # "2026-06-30T02:00:00Z [info     ] tap-postgres Error: the server is down", or dbt's own words.
 CAUSE = re.compile(r"\] (?P<step>\S+) +(?:Error: |.*?(?=\b(?:Error|Failure) in ))(?P<said>.+)")
-# "2026-06-30T02:00:00Z [info     ] tap-shopify CRITICAL HTTPError": a Singer tap's last words, and
-# what its traceback begins with: "… tap-shopify urllib.error.HTTPError: HTTP Error 500: …".
-LAST_WORDS = re.compile(r"\] (?P<step>\S+) +CRITICAL (?P<said>.+)")
-RAISED = re.compile(r"\] (?P<step>\S+) +(?:\w+\.)*(?P<said>\w+: .+)")
+STEP = re.compile(r"\S+ \[\w+ *\] (?P<step>\S+)")
+# "… tap-shopify CRITICAL HTTPError": a tap's last words. Then comes its traceback, which begins
+# with the first cause: "… tap-shopify urllib.error.HTTPError: HTTP Error 500: …".
+LAST_WORDS = re.compile(r"\] \S+ +CRITICAL (?P<said>.+)")
+RAISED = re.compile(r"\] \S+ +(?:\w+\.)*(?P<said>\w+: .+)")
 BOX = ("╭", "│", "╰")
 COLOUR = re.compile(r"\x1b\[\d*m")
 
@@ -42,7 +43,7 @@ def run(job: str | None) -> int:
     job = job or nightly_job(os.environ.get("MELTANO_ENVIRONMENT"))
     with take_turn(ROOT / "output" / "run.lock") as lock:
         environment = os.environ | {"MELTANO_RUN_ID": str(uuid.uuid4())}
-        causes, last_words, raised, tracebacks = [], {}, {}, []
+        causes, last_words, first_raised, tracebacks = [], {}, {}, []
         with subprocess.Popen(
             ["meltano", "run", "--force", job],
             env=environment,
@@ -56,23 +57,26 @@ def run(job: str | None) -> int:
                 if line.startswith(BOX) or (tracebacks and tracebacks[-1].startswith("╰")):
                     tracebacks.append(line)
                     continue
+                plain = COLOUR.sub("", line)
+                step = (STEP.match(plain) or {"step": None})["step"]
+                words = LAST_WORDS.search(plain)
+                if not words and last_words and (step is None or step in last_words):
+                    if raised := RAISED.search(plain):
+                        first_raised.setdefault(step, raised["said"])
+                    continue
                 sys.stderr.write(line)
                 sys.stderr.flush()
-                plain = COLOUR.sub("", line)
-                if cause := CAUSE.search(plain):
+                if words:
+                    last_words[step] = words["said"]
+                elif cause := CAUSE.search(plain):
                     causes.append(f"  {cause['step']}: {cause['said']}\n")
-                elif words := LAST_WORDS.search(plain):
-                    last_words[words["step"]] = words["said"]
-                elif (error := RAISED.search(plain)) and error["step"] in last_words:
-                    raised.setdefault(error["step"], error["said"])
         if meltano.returncode == 0:
             # An environment beside the default one says by itself where its warehouse is.
             through = ["meltano", "--log-level", "warning", "invoke"] if job != DEFAULT_JOB else []
             return subprocess.run([*through, "reconcile", "summary"], env=environment).returncode
         for step, said in last_words.items():
-            causes.append(
-                f"  {step}: {said} ({raised[step]})\n" if step in raised else f"  {step}: {said}\n"
-            )
+            raised = f" ({first_raised[step]})" if step in first_raised else ""
+            causes.append(f"  {step}: {said}{raised}\n")
         why = dict.fromkeys(causes) or tracebacks
         sys.stderr.writelines(["\n  The run did not end well.\n", *why])
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode

@@ -214,6 +214,17 @@ def kill(processes: list[psutil.Process]) -> None:
         process.kill()
 
 
+def why(done: Done) -> str:
+    """The one line at the end of a failed run."""
+    assert done.code != 0
+    assert "Traceback" not in done.text
+    before, said, after = done.err.partition("  The run did not end well.\n")
+    assert said, done.text
+    lines = [line for line in after.splitlines() if not line.startswith("make: ***")]
+    assert len(lines) == 1, lines
+    return lines[0].strip()
+
+
 def project_in(directory: Path, **options: float) -> Iterator[Project]:
     """The body of a fixture: a project that is closed in the end."""
     project = Project(directory / "headwater", **options)
@@ -312,10 +323,11 @@ def _source_table(connection: psycopg.Connection, schema: str, name: str) -> Tab
 
 
 def warehouse_tables(path: Path) -> dict[str, Table]:
-    """All tables of the raw layer, by stream, as they are in the file."""
+    """What the raw layer has of Postgres, by stream, as it is in the file."""
     with duckdb.connect(str(path), read_only=True) as connection:
         streams = connection.execute(
-            "select stream, table_schema, table_name, key_properties from _headwater.streams"
+            "select stream, table_schema, table_name, key_properties from _headwater.streams "
+            "where table_schema <> 'raw_shopify'"
         ).fetchall()
         return {
             stream: _warehouse_table(connection, f'"{schema}"."{name}"', json.loads(keys))

@@ -10,13 +10,13 @@ import duckdb
 import psycopg
 import pytest
 from headwater_project import (
-    Done,
     Project,
     differences,
     project_in,
     source_tables,
     until,
     warehouse_tables,
+    why,
 )
 
 LOAD = ("run", "tap-postgres", "target-duckdb")
@@ -65,17 +65,6 @@ def own_server(project: Project, **changes: str) -> dict[str, str]:
         "POSTGRES_PASSWORD": server.password,
         "POSTGRES_DB": server.database,
     } | changes
-
-
-def why(done: Done) -> str:
-    """The one line at the end of a failed run."""
-    assert done.code != 0
-    assert "Traceback" not in done.text
-    before, said, after = done.err.partition("  The run did not end well.\n")
-    assert said, done.text
-    lines = [line for line in after.splitlines() if not line.startswith("make: ***")]
-    assert len(lines) == 1, lines
-    return lines[0].strip()
 
 
 def test_a_wrong_password(unmoved):
