@@ -1,7 +1,7 @@
 """All SQL is BigQuery's: dbt's and the loader's statements, by Google's own analyzer, offline.
 
 dbt builds the whole project on a BigQuery that has the analyzer for an engine, and raw tables made
-by the loader's DDL from what the tap discovers; so each relation's types are the next one's input.
+by the loader's DDL from what the taps announce; so each relation's types are the next one's input.
 """
 
 import copy
@@ -26,6 +26,7 @@ from headwater_sandbox.postgres import Server as Postgres
 from headwater_target_warehouse.bigquery_sql import BigQuerySQL
 from headwater_target_warehouse.schema import NUMERIC, TIMESTAMP, Table, table_from_schema
 from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES
+from shop_tables import shop_tables
 from zetasql.types import Type, TypeKind
 
 ROOT = Path(__file__).parents[1]
@@ -56,7 +57,7 @@ STREAMS = [
     for plugin in EXTRACTOR["plugins"]["extractors"]
     if plugin["name"] == "tap-postgres"
     for pattern in plugin["select"]
-]
+] + [*shop_tables()]
 
 # SQL that DuckDB takes, or that a hand slips into; and what BigQuery has against it.
 WRONG = {
@@ -223,7 +224,7 @@ def run_build(server: Server, directory: Path, *select: str, project: Path = TRA
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    """By stream, the table the loader makes for what the tap discovers in the source's schema."""
+    """By stream, the table the loader makes for what the taps announce."""
     directory = tmp_path_factory.mktemp("source")
     with Postgres(directory / "postgres") as source:
         with psycopg.connect(source.dsn) as connection:
@@ -245,7 +246,7 @@ def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
             default_schema="raw",
         )
         for stream in json.loads(found.stdout)["streams"]
-    }
+    } | shop_tables()
 
 
 @pytest.fixture(scope="module")
