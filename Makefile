@@ -12,7 +12,7 @@ unexport PYTHONDONTWRITEBYTECODE
 help: ## Say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
-run: .venv/.synced ## Postgres to a modelled warehouse, and what arrived
+run: .venv/.synced ## Postgres and Shopify to a modelled warehouse, and what arrived
 	@sandbox up
 	@python orchestrate/run.py
 
@@ -38,14 +38,17 @@ bench: .venv/.synced ## Measure, side by side in one run; writes output/bench.js
 	@python tests/bench.py
 
 licences: .venv/.synced ## Write docs/licences.md: what is installed, and under which terms
+	@meltano --log-level warning install extractor tap-shopify
 	@python docs/licences.py > docs/licences.md
 
 clean: ## Stop the sandbox and remove what runs have made
 	@if [ -d output/sandbox ]; then sandbox down; fi
 	rm -rf output .meltano
 
-.venv/.synced: pyproject.toml uv.lock $(wildcard plugins/*/*/pyproject.toml) | $(UV)
+# Meltano makes the Shopify tap's environment when it runs, but sees no change in its lock.
+.venv/.synced: pyproject.toml uv.lock $(wildcard plugins/*/*/pyproject.toml plugins/requirements/*.txt) | $(UV)
 	$(UV) sync --frozen
+	@rm -rf .meltano/extractors/tap-shopify
 	@touch $@
 
 .tools/bin/uv:

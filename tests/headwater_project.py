@@ -23,6 +23,7 @@ import duckdb
 import psutil
 import psycopg
 from headwater_sandbox.postgres import Server
+from headwater_sandbox.shopify import data, store
 from headwater_sandbox.shopify.server import StandIn
 from psycopg import sql
 
@@ -58,7 +59,7 @@ class Done:
         return {
             name: dict(zip(COUNTS, map(int, counts[:-1]), strict=True))
             for name, *counts in (line for line in rows if line)
-            if re.fullmatch(r"\w+(-\w+)?", name) and len(counts) == len(COUNTS) + 1
+            if len(counts) == len(COUNTS) + 1 and all(map(str.isdecimal, counts[:-1]))
         }
 
 
@@ -135,6 +136,12 @@ class Project:
 
     def meltano(self, *arguments: str, **environment: str) -> Done:
         return self.run("meltano", *arguments, **environment)
+
+    def open_shop(self, scale: float = 0.02) -> None:
+        """Start the sandbox's shop, without its Postgres, and fill it."""
+        with store.connect(self.shop.store) as connection:
+            data.seed(connection, scale)
+        self.shop.start()
 
     def nightly(self, **environment: str) -> Done:
         """What `make run` does once the sandbox is up."""

@@ -169,7 +169,15 @@ def differences(stage: Stage) -> dict[str, Any]:
     }
 
 
-SCHEMAS = {"raw_rainbow", "raw_lana", "staging", "intermediate", "marts", "reporting"}
+SCHEMAS = {
+    "raw_rainbow",
+    "raw_lana",
+    "raw_shopify",
+    "staging",
+    "intermediate",
+    "marts",
+    "reporting",
+}
 
 
 def test_both_hold_the_same_values(first):

@@ -136,6 +136,7 @@ def test_no_secret_is_told(project, tmp_path):
             "TAP_POSTGRES_FILTER_SCHEMAS": '["own"]',
             "TAP_POSTGRES__SELECT": '["own-t.*"]',
         }
+        project.open_shop()
         # It loads and reconciles; dbt then has no orders to build from.
         built = project.nightly(**environment)
         refused = project.make("run", **environment | {"POSTGRES_DB": "none"})

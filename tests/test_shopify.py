@@ -35,9 +35,7 @@ for pattern in TAP["select"]:
 def loaded(tmp_path_factory):
     """A project whose shop has been loaded once, and what the run said."""
     for project in project_in(tmp_path_factory.mktemp("shop")):
-        with store.connect(project.shop.store) as connection:
-            data.seed(connection, 0.1)
-        project.shop.start()
+        project.open_shop(0.1)
         done = project.meltano(*LOAD)
         assert done.code == 0, done.text
         yield project, done

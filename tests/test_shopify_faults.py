@@ -10,7 +10,6 @@ import shutil
 import duckdb
 import pytest
 from headwater_project import Project, project_in, why
-from headwater_sandbox.shopify import data, store
 from headwater_sandbox.shopify.app import SHOP
 from shop_documents import KINDS, LOAD, landed, sent
 
@@ -20,9 +19,7 @@ CLIENT = {"SHOPIFY_CLIENT_ID": SHOP, "SHOPIFY_CLIENT_SECRET": SHOP}
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
     for project in project_in(tmp_path_factory.mktemp("faults")):
-        with store.connect(project.shop.store) as connection:
-            data.seed(connection, 0.05)
-        project.shop.start()
+        project.open_shop(0.05)
         jobs = "jobs:\n- name: shop\n  tasks:\n  - tap-shopify target-duckdb\n"
         (project.root / "load/shop.meltano.yml").write_text(jobs)
         yield project
