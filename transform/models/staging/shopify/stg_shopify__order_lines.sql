@@ -62,8 +62,8 @@ final as (
         coalesce(discounts.discount_amount, 0) as discount_amount,
 
         ---------- timestamps
-        processedAt as ordered_at,
-        updatedAt as updated_at
+        order_lines.processedAt as ordered_at,
+        order_lines.updatedAt as updated_at
 
     from order_lines
 
