@@ -12,11 +12,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 import yaml
 from headwater_project import ROOT, project_in
 from headwater_sandbox.shopify import data, store
 from shop_documents import KINDS, LOAD, differs, landed, sent
+from shop_tables import make_shop_tables
 
 (TAP,) = (
     plugin
@@ -96,6 +98,20 @@ def test_lists_and_booleans_are_real(loaded):
     assert all(isinstance(some, list) for some in tags)
     assert any("'" in tag or '"' in tag for some in tags for tag in some)
     assert all(isinstance(row["taxesIncluded"], bool) for row in ours["orders"].values())
+
+
+def test_columns_have_the_types_that_the_models_are_tested_with(loaded, tmp_path):
+    project, _ = loaded
+    made = tmp_path / "made.duckdb"
+    make_shop_tables(made, {})
+    ours, theirs = (
+        duckdb.execute(
+            f"attach '{path}' as {name} (read_only); select table_name, column_name, data_type "
+            f"from duckdb_columns() where database_name = '{name}' and schema_name = 'raw_shopify'"
+        ).fetchall()
+        for name, path in (("landed", project.warehouse), ("made", made))
+    )
+    assert {*ours} == {*theirs}
 
 
 def test_each_line_says_whose_it_is(loaded):
