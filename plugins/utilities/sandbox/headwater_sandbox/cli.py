@@ -17,7 +17,7 @@ from headwater_sandbox.postgres import PortTakenError, Server, ServerError, bina
 from headwater_sandbox.shopify import data, store
 from headwater_sandbox.shopify.app import SHOP
 from headwater_sandbox.shopify.cost import PLANS
-from headwater_sandbox.shopify.faults import KINDS, PLACES, Fault
+from headwater_sandbox.shopify.faults import KINDS, LASTING, PLACES, Fault
 from headwater_sandbox.shopify.server import StandIn
 from headwater_sandbox.tick import tick
 
@@ -309,6 +309,8 @@ def shopify_fault(project: Project, kind: str, on: tuple[str, ...], **options: A
     elif kind == "clear":
         waiting = project.shop.faults("DELETE")
     else:
+        if kind in LASTING and not options["value"]:
+            raise click.UsageError(f"{kind} needs --value: {KINDS[kind][0]}")
         fault = Fault(kind, on=list(on) or list(KINDS[kind][1]), **options)
         waiting = project.shop.faults("POST", asdict(fault))
     for one in waiting:

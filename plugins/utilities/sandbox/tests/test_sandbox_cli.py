@@ -60,7 +60,7 @@ def test_a_day_in_the_life(sandbox: Sandbox) -> None:
     code, out, _ = sandbox.run("up")
     assert code == 0
     assert "rainbow.orders                  100 rows" in out
-    assert "shopify.orders                    2 rows" in out
+    assert "shopify.orders                   20 rows" in out
     dsn = f"postgresql://headwater:headwater@127.0.0.1:{sandbox.port}/headwater"
     proxy = sandbox.shop.proxy
     both = f"Postgres is up: {dsn}\nShopify is up: rainbow-sandbox, by {proxy}\n"

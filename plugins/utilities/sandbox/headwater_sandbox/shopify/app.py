@@ -3,13 +3,21 @@
 import functools
 import itertools
 import secrets
+import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from graphql import GraphQLError, GraphQLSyntaxError, parse, specified_rules, validate
+from graphql import (
+    GraphQLError,
+    GraphQLSchema,
+    GraphQLSyntaxError,
+    parse,
+    specified_rules,
+    validate,
+)
 from graphql.language import DocumentNode, FieldNode
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -24,6 +32,7 @@ from headwater_sandbox.shopify.store import (
     KINDS,
     Reader,
     SearchError,
+    Term,
     connect,
     parse_search,
     reading,
@@ -37,6 +46,7 @@ SCOPES = ("read_all_orders", "read_customers", "read_orders", "read_products")
 OUTPUT = "shopify-sandbox/bulk-operation-outputs"
 FIELD_OF = {kind: kind[0].lower() + kind[1:] for kind in KINDS}  # Order: order
 MAX_FIRST = 250
+RECENT_DAYS = 60
 STATUS_TEXTS = {
     "401": "[API] Invalid API key or access token (unrecognized login or wrong password)",
     "403": "[API] This action requires merchant approval for a scope.",
@@ -70,6 +80,8 @@ class Shop:
         self.tokens = {ACCESS_TOKEN}
         self.is_revoked = False
         self.operations: dict[str, dict[str, Any]] = {}
+        self._ends: dict[str, dict[str, Any]] = {}  # of operations that are shown as running
+        self._begins = threading.Lock()
         self._numbers = itertools.count(int(time.time()))
 
     # What any request goes through.
@@ -118,12 +130,16 @@ class Shop:
         Raises:
             Refused: there is no such version.
         """
-        served = [one for one in schema.VERSIONS if one >= (self.faults.value("retired") or "")]
+        served = self._served()
         if asked in served:
             return asked
         if asked < served[0] and asked[:4].isdecimal():
             return served[0]
         raise Refused(failure("404"))
+
+    def _served(self) -> list[str]:
+        oldest = self.faults.value("retired") or ""
+        return [one for one in schema.VERSIONS if one >= oldest] or [schema.VERSIONS[-1]]
 
     @property
     def scopes(self) -> list[str]:
@@ -224,9 +240,17 @@ class Shop:
                 extensions={"code": "ACCESS_DENIED", "requiredAccess": f"`{scope}` access scope."},
             )
 
+    def _terms(self, reader: Reader, kind: str, query: str | None) -> list[Term]:
+        """A search, and what an app may not see: without a scope of its own, old orders."""
+        terms = parse_search(query)
+        if kind == "Order" and "read_all_orders" not in self.scopes:
+            since = date.fromisoformat(reader.day) - timedelta(days=RECENT_DAYS)
+            terms.append(Term("created_at", ">=", f"{since}T00:00:00Z"))
+        return terms
+
     def _node(self, reader: Reader, id: str) -> dict | None:
         if id in self.operations:
-            return self._polled(self.operations[id])
+            return self._polled(id)
         kind = id.removeprefix("gid://shopify/").partition("/")[0]
         return self._one(reader, kind, id) if kind in KINDS else None
 
@@ -250,7 +274,8 @@ class Shop:
             raise GraphQLError(f"the stand-in has no {', '.join(unknown)}")
         if first is None or not 0 <= first <= MAX_FIRST:
             raise GraphQLError(f"first must be given, from 0 to {MAX_FIRST}")
-        rows = reader.page(kind, parse_search(query), sortKey, reverse, after, first + 1)
+        terms = self._terms(reader, kind, query)
+        rows = reader.page(kind, terms, sortKey, reverse, after, first + 1)
         edges = [{"cursor": row.cursor, "node": row.document} for row in rows[:first]]
         return as_connection(edges, has_next=len(rows) > first, has_previous=after is not None)
 
@@ -263,7 +288,8 @@ class Shop:
         savedSearchId: str | None = None,
     ) -> dict:
         self._allow(kind, f"{FIELD_OF[kind]}sCount")
-        count = reader.count(kind, parse_search(query), None if limit is None else limit + 1)
+        terms = self._terms(reader, kind, query)
+        count = reader.count(kind, terms, None if limit is None else limit + 1)
         if limit is not None and count > limit:
             return {"count": limit, "precision": "AT_LEAST"}
         return {"count": count, "precision": "EXACT"}
@@ -273,72 +299,90 @@ class Shop:
         return {"id": "gid://shopify/AppInstallation/1", "accessScopes": scopes}
 
     def _versions(self) -> list[dict]:
-        oldest = self.faults.value("retired") or ""
+        served = self._served()
         return [
-            {"handle": one, "displayName": one, "supported": one >= oldest}
+            {"handle": one, "displayName": one, "supported": one in served}
             for one in schema.VERSIONS
         ]
 
     # Bulk operations.
 
     def _current_bulk(self, type: str) -> dict | None:
-        queries = list(self.operations.values()) if type == "QUERY" else []
+        queries = list(self.operations) if type == "QUERY" else []
         return self._polled(queries[-1]) if queries else None
 
-    def _polled(self, operation: dict) -> dict:
-        """As it is shown: complete, unless a fault asks otherwise."""
-        if self.faults.take("poll", None, "running"):
-            hidden = {"status": "RUNNING", "url": None, "completedAt": None, "fileSize": None}
-            return operation | hidden
-        return operation
+    def _polled(self, gid: str) -> dict:
+        """An operation as it is shown: complete, unless a fault asks otherwise."""
+        if gid in self._ends and not self.faults.take("poll", None, "running"):
+            self.operations[gid] = self._ends.pop(gid)
+        return self.operations[gid]
 
     def _run_bulk(self, version: str, reader: Reader, query: str, groupObjects: bool) -> dict:
-        if self.faults.value("running") and self.operations:
-            gid = list(self.operations)[-1]
-            return _bulk_error(IN_PROGRESS.format(gid), "OPERATION_IN_PROGRESS")
         parsed_query, errors = parsed(version, query)
         if errors:
             return _bulk_error(f"Invalid bulk query: {errors[0]['message']}", "INVALID")
         number = next(self._numbers)
         gid = f"gid://shopify/BulkOperation/{number}"
-        operation = {
-            "id": gid,
-            "type": "QUERY",
-            "query": query,
-            "createdAt": _now(),
-            "status": "COMPLETED",
-        }
+        operation = {"id": gid, "type": "QUERY", "query": query, "createdAt": _now()}
+        with self._begins:
+            if running := self._running():
+                return _bulk_error(IN_PROGRESS.format(running), "OPERATION_IN_PROGRESS")
+            self.operations[gid] = operation | {"status": "RUNNING"}
         path = self.outputs / f"{number}.jsonl"
-        is_grouped = groupObjects and not self.faults.take("submit", None, "ungrouped")
-        used = schema.load(version)
         try:
-            field = bulk.root_connection(used, parsed_query).name.value
-            kind = next((kind for kind in KINDS if f"{FIELD_OF[kind]}s" == field), None)
-            if not kind:
-                raise bulk.BulkError(f"the stand-in has no {field}")
-            self._allow(kind, field)
-            output = bulk.write(used, parsed_query, reader, path, is_grouped)
+            end = self._bulk_output(schema.load(version), parsed_query, reader, path, groupObjects)
         except (bulk.BulkError, SearchError) as error:
+            del self.operations[gid]
             return _bulk_error(str(error), "INVALID")
         except GraphQLError as error:
-            code = (error.extensions or {}).get("code", "INTERNAL_SERVER_ERROR")
-            operation |= {"status": "FAILED", "errorCode": code}
-        else:
-            url = f"https://storage.googleapis.com/{OUTPUT}/{number}.jsonl"
-            operation |= {
-                "url": url if output.size else None,
-                "fileSize": str(output.size),
-                "objectCount": str(output.objects),
-                "rootObjectCount": str(output.roots),
-            }
+            end = _failed((error.extensions or {}).get("code"))
         if fault := self.faults.take("submit", None, "failed"):
-            code = fault.value or "INTERNAL_SERVER_ERROR"
-            operation |= {"status": "FAILED", "errorCode": code, "url": None}
-        operation["completedAt"] = _now()
-        self.operations[gid] = operation
+            end = _failed(fault.value)
+        self._ends[gid] = operation | end | {"completedAt": _now()}
+        if not self.faults.waits("running"):
+            self.operations[gid] = self._ends.pop(gid)
         # It has begun and is not done: so Shopify answers, however fast it is.
-        begun = operation | {"status": "CREATED", "url": None, "completedAt": None}
-        return {"bulkOperation": begun, "userErrors": []}
+        return {"bulkOperation": operation | {"status": "CREATED"}, "userErrors": []}
+
+    def _running(self) -> str | None:
+        """The id of the operation that runs, or of which a fault says so."""
+        for gid in list(self._ends) if not self.faults.waits("running") else ():
+            self.operations[gid] = self._ends.pop(gid)
+        running = (gid for gid, one in self.operations.items() if one["status"] == "RUNNING")
+        return next(running, None)
+
+    def _bulk_output(
+        self,
+        of_schema: GraphQLSchema,
+        query: DocumentNode,
+        reader: Reader,
+        path: Path,
+        is_grouped: bool,
+    ) -> dict[str, str | None]:
+        """Write an operation's output; how it ended."""
+        field = bulk.root_field(of_schema, query)
+        arguments = bulk.arguments_of(of_schema, field)
+        kind = next((kind for kind in KINDS if f"{FIELD_OF[kind]}s" == field.name.value), None)
+        if not kind:
+            raise bulk.BulkError(f"the stand-in has no {field.name.value}")
+        self._allow(kind, field.name.value)
+        if self.faults.take("submit", None, "ungrouped"):
+            is_grouped = False
+        terms = self._terms(reader, kind, arguments.get("query"))
+        pages = reader.pages(kind, terms, arguments["sortKey"], arguments["reverse"])
+        output = bulk.write(of_schema, query, field, pages, reader, path, is_grouped)
+        url = f"https://storage.googleapis.com/{OUTPUT}/{path.name}"
+        return {
+            "status": "COMPLETED",
+            "url": url if output.size else None,
+            "fileSize": str(output.size),
+            "objectCount": str(output.objects),
+            "rootObjectCount": str(output.roots),
+        }
+
+
+def _failed(code: str | None) -> dict[str, str]:
+    return {"status": "FAILED", "errorCode": code or "INTERNAL_SERVER_ERROR"}
 
 
 def _bulk_error(message: str, code: str) -> dict:

@@ -1,8 +1,9 @@
 """Bulk operations: one query over all pages, its objects written as lines of JSON."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from graphql import GraphQLSchema, get_named_type
@@ -10,9 +11,8 @@ from graphql.execution.values import get_argument_values
 from graphql.language import DocumentNode, FieldNode
 
 from headwater_sandbox.shopify.execution import Connection, as_connection, run
-from headwater_sandbox.shopify.store import Reader, parse_search
+from headwater_sandbox.shopify.store import Reader, Row
 
-PAGE = 500
 ENCODER = msgspec.json.Encoder()
 
 
@@ -27,7 +27,7 @@ class Output:
     size: int = 0
 
 
-def root_connection(schema: GraphQLSchema, query: DocumentNode) -> FieldNode:
+def root_field(schema: GraphQLSchema, query: DocumentNode) -> FieldNode:
     """The connection that a valid query reads.
 
     Raises:
@@ -43,24 +43,29 @@ def root_connection(schema: GraphQLSchema, query: DocumentNode) -> FieldNode:
     return fields[0]
 
 
+def arguments_of(schema: GraphQLSchema, field: FieldNode) -> dict[str, Any]:
+    """A root field's arguments, by name, with their defaults."""
+    return get_argument_values(schema.query_type.fields[field.name.value], field)
+
+
 def write(
     schema: GraphQLSchema,
     query: DocumentNode,
+    field: FieldNode,
+    pages: Iterable[list[Row]],
     reader: Reader,
     path: Path,
     is_grouped: bool,
 ) -> Output:
-    """Run a valid query over all documents and write its output."""
-    field = root_connection(schema, query)
-    definition = schema.query_type.fields[field.name.value]
-    arguments = get_argument_values(definition, field)
-    kind = get_named_type(definition.type).name.removesuffix("Connection")
-    terms, after, output = parse_search(arguments.get("query")), None, Output()
-    key = (field.alias or field.name).value
+    """Run a valid query over the pages of its root field, and write its output.
+
+    Raises:
+        BulkError: children have a parent whose id was not asked for.
+        GraphQLError: the query fails.
+    """
+    output, key = Output(), (field.alias or field.name).value
     with path.open("wb") as file:
-        while rows := reader.page(
-            kind, terms, arguments["sortKey"], arguments["reverse"], after, PAGE
-        ):
+        for rows in pages:
             edges = [{"cursor": row.cursor, "node": row.document} for row in rows]
             page = as_connection(edges, has_next=False, has_previous=False)
             result = run(schema, query, reader, {field.name.value: page})
@@ -72,7 +77,6 @@ def write(
             output.objects += len(lines)
             output.roots += len(rows)
             output.size += file.write(ENCODER.encode_lines(lines))
-            after = rows[-1].cursor
     return output
 
 

@@ -66,6 +66,10 @@ class Faults:
         with self._lock:
             return [asdict(fault) for fault in self._waiting]
 
+    def waits(self, kind: str) -> bool:
+        with self._lock:
+            return any(fault.kind == kind for fault in self._waiting)
+
     def value(self, kind: str) -> str | None:
         """The value of a lasting fault."""
         with self._lock:

@@ -4,8 +4,8 @@ import base64
 import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Container, Iterator
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -38,6 +38,9 @@ TERM = re.compile(
     r"(?P<field>\w+):(?P<operator>>=|<=|>|<|)"
     r"(?:'(?P<single>[^']*)'|\"(?P<double>[^\"]*)\"|(?P<bare>[^\s'\"()]+))"
 )
+
+
+PAGE = 500
 
 
 class SearchError(Exception):
@@ -88,6 +91,12 @@ class Reader:
         self._connection = connection
         self._seen: dict[str, dict | None] = {}
 
+    @property
+    def day(self) -> str:
+        """The last day that the documents tell of."""
+        clock = read_clock(self._connection)
+        return clock[2] if clock else f"{date.today()}"
+
     def document(self, gid: str) -> dict | None:
         """The document of a gid://shopify/KIND/NUMBER; None if there is none."""
         if gid not in self._seen:
@@ -115,7 +124,10 @@ class Reader:
         if not (column := SORT_COLUMNS.get(sort_key)):
             raise SearchError(f"the stand-in sorts by {', '.join(SORT_COLUMNS)}, not by {sort_key}")
         direction, beyond = ("desc", "<") if reverse else ("asc", ">")
-        conditions, values = _conditions(kind, terms, column)
+        # Of two bounds SQLite goes by one: behind a cursor it must be the cursor.
+        passed = ("<" if reverse else ">") if after else "none"
+        by_index = [one for one in terms if one.column == column and passed not in one.operator]
+        conditions, values = _conditions(kind, terms, by_index)
         if after:
             last_value, last_number = _decode(after)
             if column == "number":
@@ -135,9 +147,18 @@ class Reader:
             for value, number, document in rows
         ]
 
+    def pages(
+        self, kind: str, terms: list[Term], sort_key: str, reverse: bool
+    ) -> Iterator[list[Row]]:
+        """All documents, some hundreds at a time."""
+        after = None
+        while rows := self.page(kind, terms, sort_key, reverse, after, PAGE):
+            yield rows
+            after = rows[-1].cursor
+
     def count(self, kind: str, terms: list[Term], limit: int | None) -> int:
         """How many documents there are; counting stops at `limit`."""
-        conditions, values = _conditions(kind, terms)
+        conditions, values = _conditions(kind, terms, by_index=terms)
         (count,) = self._connection.execute(
             f"select count(*) from (select 1 from documents where {' and '.join(conditions)}"
             f" limit ?)",
@@ -188,11 +209,11 @@ def _time(found: re.Match, value: str) -> Term:
     return Term(column, operator, f"{time:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _conditions(kind: str, terms: list[Term], sorted_by: str = "") -> tuple[list[str], list]:
-    """SQL conditions; the plus keeps SQLite on the index that the order needs."""
+def _conditions(kind: str, terms: list[Term], by_index: Container[Term]) -> tuple[list[str], list]:
+    """SQL conditions; a plus keeps SQLite from taking another index than the order's, or bound."""
     conditions = ["kind = ?"]
     for term in terms:
-        plus = "+" if sorted_by and term.column != sorted_by else ""
+        plus = "" if term in by_index else "+"
         conditions.append(f"{plus}{term.column} {term.operator} ?")
     return conditions, [kind, *(term.value for term in terms)]
 
