@@ -53,6 +53,7 @@ AUDIT_TABLES: dict[str, dict[str, pa.DataType]] = {
         "lost": _COUNT,
         "seconds": pa.float64(),
         "bookmark": _TEXT,
+        "note": _TEXT,
         "reconciled_at": TIMESTAMP,
     },
 }
@@ -242,6 +243,12 @@ class Warehouse(Dialect):
     def create_audit_tables(self) -> None:
         for name, columns in AUDIT_TABLES.items():
             self.create(AUDIT_SCHEMA, name, columns)
+            # A table that an older version of the project has made may lack some.
+            for column in columns.keys() - self.columns(AUDIT_SCHEMA, name).keys():
+                self.execute(
+                    f"alter table {self.quote(AUDIT_SCHEMA, name)} "
+                    f"add column {self.quote(column)} {self.type_name(columns[column])}"
+                )
 
     def _can_widen(self, table: Table, name: str, held: pa.DataType, wider: pa.DataType) -> bool:
         """Whether no value changes: only integers that become doubles are in doubt."""

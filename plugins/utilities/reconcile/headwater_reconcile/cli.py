@@ -14,7 +14,9 @@ from rich.status import Status
 
 from headwater_reconcile import compare, state
 from headwater_reconcile.publish import publish, published_path
+from headwater_reconcile.shopify import SANDBOX, STREAMS, Shop
 from headwater_reconcile.source import Source, SourceError
+from headwater_reconcile.streams import Mode, known_streams, parse_modes
 from headwater_reconcile.summary import (
     console,
     print_bigquery,
@@ -42,11 +44,11 @@ class Commands(click.Group):
 class Modes(click.ParamType):
     name = "json"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, compare.Mode]:
+    def convert(self, value: Any, param: Any, ctx: Any) -> dict[str, Mode]:
         if isinstance(value, dict):
             return value
         try:
-            return compare.parse_modes(value)
+            return parse_modes(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
@@ -84,6 +86,16 @@ source_options = [
     ),
     setting("--database", "POSTGRES_DB", default="headwater", help="The database."),
 ]
+shop_options = [
+    setting("--shop", "SHOPIFY_SHOP", default=SANDBOX, help="What is before .myshopify.com."),
+    setting(
+        "--access-token",
+        ["SHOPIFY_ACCESS_TOKEN", "SHOPIFY_API_KEY"],
+        help="Of the Admin API; or a client id and its secret. Better given by the variable.",
+    ),
+    setting("--client-id", "SHOPIFY_CLIENT_ID", help="The app's client id."),
+    setting("--client-secret", "SHOPIFY_CLIENT_SECRET", help="Its secret."),
+]
 
 
 def options(*lists: list) -> Any:
@@ -111,7 +123,7 @@ def main() -> None:
 
 
 @main.command()
-@options(warehouse_options, source_options)
+@options(warehouse_options, source_options, shop_options)
 @setting(
     "--modes",
     "RECONCILE_MODES",
@@ -124,13 +136,25 @@ def main() -> None:
 @setting(
     "--start-date",
     ["RECONCILE_START_DATE", "TAP_POSTGRES_START_DATE"],
-    help="The tap's start_date: rows with an older replication value are not looked at.",
+    help="tap-postgres's start_date: rows with an older replication value are not looked at.",
+)
+@setting(
+    "--shop-start-date",
+    ["TAP_SHOPIFY_START_DATE", "SHOPIFY_START_DATE"],
+    default="2015-01-01T00:00:00Z",
+    help="tap-shopify's start_date.",
 )
 @setting(
     "--state-id",
     "RECONCILE_STATE_ID",
     show_default="<MELTANO_ENVIRONMENT>:tap-postgres-to-<loader>",
     help="The Meltano state with the bookmarks.",
+)
+@setting(
+    "--shop-state-id",
+    "RECONCILE_SHOP_STATE_ID",
+    show_default="<MELTANO_ENVIRONMENT>:tap-shopify-to-<loader>",
+    help="The one with those of the shop's streams.",
 )
 @click.option(
     "--state",
@@ -146,52 +170,73 @@ def check(
     user: str,
     password: str,
     database: str,
-    modes: dict[str, compare.Mode],
+    shop: str,
+    access_token: str | None,
+    client_id: str | None,
+    client_secret: str | None,
+    modes: dict[str, Mode],
     start_date: str | None,
+    shop_start_date: str,
     state_id: str | None,
+    shop_state_id: str | None,
     state_file: Path | None,
 ) -> None:
-    """Compare every stream with its table at the source; exit 1 if rows are lost.
+    """Compare every stream with its source; exit 1 if rows are lost.
 
     A key that the source has had since before the last read, and the warehouse lacks or holds with
     another replication value, is lost. One that the source has no longer is marked deleted. Rows
-    that changed after the read are counted as later.
+    that changed after the read are counted as later. Of a shop's streams the numbers of rows are
+    compared, month by month, and keys where they differ.
     """
     emptied = LoadError(
         f"the warehouse {place(path)} is empty, and the state is not: read everything again with "
         f"meltano run --full-refresh tap-postgres {loader()}"
     )
     with ExitStack() as stack:
-        if state_file:
-            read_bookmarks = partial(state.read_file, state_file)
-        else:
+        read_postgres = read_shopify = partial(state.read_file, state_file)
+        if not state_file:
             environment = os.environ.get("MELTANO_ENVIRONMENT", "dev")
-            state_id = state_id or f"{environment}:tap-postgres-to-{loader()}"
-            read_bookmarks = stack.enter_context(state.ask_meltano(state_id))
-        source = stack.enter_context(Source(host, port, user, password, database))
-        # Opened before the source is read: nobody may load rows that are newer than what is read.
+            read_postgres, read_shopify = (
+                stack.enter_context(
+                    state.ask_meltano(given or f"{environment}:{tap}-to-{loader()}", tap)
+                )
+                for given, tap in ((state_id, "tap-postgres"), (shop_state_id, "tap-shopify"))
+            )
+        # Opened before a source is read: nobody may load rows that are newer than what is read.
         warehouse = _open(path, lock_timeout)
         if warehouse:
             stack.enter_context(warehouse)
-        bookmarks = read_bookmarks()
-        if not warehouse or not warehouse.columns(AUDIT_SCHEMA, "streams"):
+        has_loaded = warehouse and warehouse.columns(AUDIT_SCHEMA, "streams")
+        names = {stream.name for stream in known_streams(warehouse)[0]} if has_loaded else set()
+        source, bookmarks = None, {}
+        if names - STREAMS.keys() or not names:
+            source = stack.enter_context(Source(host, port, user, password, database))
+            bookmarks |= read_postgres()
+        if names & STREAMS.keys():
+            bookmarks |= read_shopify()
+        if not has_loaded:
             raise emptied
         out = console()
         status = stack.enter_context(Status("Reconciling", console=out))
         results = compare.reconcile(
             warehouse,
             source,
+            Shop(shop, access_token, client_id, client_secret),
             bookmarks,
             modes,
             start_date=start_date,
+            shop_start_date=shop_start_date,
             run_id=os.environ.get("MELTANO_RUN_ID"),
             on_stream=lambda stream: status.update(f"Reconciling {stream}"),
         )
         status.stop()
         print_table(out, warehouse.query)
-    problems = [f"{result.stream}: {result.problem}" for result in results if result.problem]
-    for problem in problems:
-        click.echo(problem, err=True)
+    problems: dict[str, list[str]] = {}
+    for result in results:
+        if result.problem:
+            problems.setdefault(result.problem, []).append(result.stream)
+    for problem, streams in problems.items():
+        click.echo(f"{', '.join(streams)}: {problem}", err=True)
     if problems:
         raise SystemExit(1)
 

@@ -1,24 +1,23 @@
 """Source against warehouse, stream by stream: what is lost, deleted, later."""
 
 import datetime as dt
-import json
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 
 import pyarrow as pa
 from headwater_target_warehouse.schema import column_name
 from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES, Warehouse
 
+from headwater_reconcile import windows
+from headwater_reconcile.shopify import STREAMS, Shop
 from headwater_reconcile.source import Bookmark, Relation, Source, SourceError
+from headwater_reconcile.streams import SHOWN_KEYS, Mode, Result, Stream, known_streams, mode_of
 from headwater_reconcile.warehouse import loader
 
 STAGED = "reconcile_keys"
 # Keys that a window's read did not meet are looked up at the source in portions of this size.
 LOOKUP_ROWS = 10_000
-SHOWN_KEYS = 5
 _MARKERS = (
     "progress_markers",
     "starting_replication_value",
@@ -26,144 +25,64 @@ _MARKERS = (
 )
 
 
-@dataclass(frozen=True)
-class Mode:
-    """`exact`, `off`, or `window` with its days."""
-
-    name: str = "exact"
-    days: int = 0
-
-    def __str__(self) -> str:
-        return f"window({self.days})" if self.days else self.name
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A stream as the warehouse knows it; `keys` and `replication_key` are the source's names."""
-
-    name: str
-    schema: str
-    table: str
-    keys: tuple[str, ...]
-    replication_key: str | None
-
-
-@dataclass
-class Result:
-    """What was found in one stream; counts are rows, None where it could not be reconciled."""
-
-    stream: str
-    mode: Mode
-    source_rows: int | None = None
-    warehouse_rows: int | None = None
-    deleted: int | None = None
-    later: int | None = None
-    lost: int | None = None
-    seconds: float = 0.0
-    bookmark: str | None = None
-    problem: str | None = None
-
-
-def parse_modes(text: str) -> dict[str, Mode]:
-    """Modes by pattern, from JSON such as {"rainbow-*": "off", "*": {"window": 7}}.
-
-    Raises:
-        ValueError: says what is wrong.
-    """
-    try:
-        given = dict(json.loads(text or "{}").items())
-    except (ValueError, AttributeError):
-        raise ValueError("is not a JSON object {pattern: mode}") from None
-    modes = {}
-    for pattern, mode in given.items():
-        match mode:
-            case "exact" | "off":
-                modes[pattern] = Mode(mode)
-            case {"window": int(days), **rest} if days > 0 and not rest and days is not True:
-                modes[pattern] = Mode("window", days)
-            case _:
-                raise ValueError(
-                    f'has {json.dumps(mode)} for {pattern}: it takes "exact", "off" or '
-                    '{"window": days}'
-                )
-    return modes
-
-
-def mode_of(stream: str, modes: Mapping[str, Mode]) -> Mode:
-    """The mode of the first pattern that fits, else exact."""
-    return next(
-        (mode for pattern, mode in modes.items() if fnmatchcase(stream, pattern)),
-        Mode(),
-    )
-
-
-def known_streams(warehouse: Warehouse) -> tuple[list[Stream], str | None]:
-    """The streams that were ever loaded, by name, and the run of the newest load."""
-    rows = warehouse.query(
-        f"select * from {warehouse.quote(AUDIT_SCHEMA, 'streams')} order by seen_at"
-    ).to_pylist()
-    streams = [
-        Stream(
-            row["stream"],
-            row["table_schema"],
-            row["table_name"],
-            tuple(json.loads(row["key_properties"] or "[]")),
-            row["replication_key"],
-        )
-        for row in rows
-    ]
-    return sorted(streams, key=lambda s: s.name), rows[-1]["run_id"] if rows else None
-
-
 def reconcile(
     warehouse: Warehouse,
-    source: Source,
+    source: Source | None,
+    shop: Shop,
     bookmarks: Mapping[str, Mapping],
     modes: Mapping[str, Mode],
     *,
     start_date: str | None,
+    shop_start_date: str,
     run_id: str | None,
     on_stream: Callable[[str], None] = lambda stream: None,
 ) -> list[Result]:
-    """Reconcile every stream of the source, mark deleted rows, and note the results.
+    """Reconcile every stream of the sources, mark deleted rows, and note the results.
 
-    `bookmarks`: those of the Singer state. `start_date`: rows with older replication values, which
-    the tap does not read, are not looked at. A stream that neither the state nor the source knows
-    is another source's, and left out.
+    `source`: None if nothing of Postgres was ever loaded. `bookmarks`: those of the Singer states.
+    `start_date`, `shop_start_date`: rows with older replication values, which the taps do not
+    read, are not looked at. A stream that neither a state nor a source knows is another source's,
+    and left out.
 
     Raises:
         SourceError, LoadError: nothing can be read or written any more.
     """
+
+    def compare(stream: Stream, mode: Mode) -> Result | None:
+        state = bookmarks.get(stream.name)
+        if stream.name in STREAMS:
+            if mode.name == "off":
+                return Result(stream.name, mode)
+            return windows.Comparison(warehouse, shop, stream, mode, state, shop_start_date).run()
+        with source.snapshot():
+            relation = source.relation(stream.name)
+            if relation is None and state is None:
+                return None
+            if mode.name == "off":
+                return Result(stream.name, mode)
+            return _Comparison(warehouse, source, stream, mode, state, relation, start_date).run()
+
     warehouse.create_audit_tables()
     streams, newest = known_streams(warehouse)
     results = []
-    for stream in streams:
+    # What belongs to an order goes with it: orders first.
+    for stream in sorted(streams, key=lambda s: s.name in STREAMS and bool(STREAMS[s.name].list_)):
         on_stream(stream.name)
         mode = mode_of(stream.name, modes)
         started = time.monotonic()
-        result = Result(stream.name, mode)
         try:
-            with source.snapshot():
-                relation = source.relation(stream.name)
-                if relation is None and stream.name not in bookmarks:
-                    continue
-                if mode.name != "off":
-                    result = _Comparison(
-                        warehouse,
-                        source,
-                        stream,
-                        mode,
-                        bookmarks.get(stream.name),
-                        relation,
-                        start_date,
-                    ).run()
+            result = compare(stream, mode)
         except SourceError as error:
-            result.problem = str(error)
+            result = Result(stream.name, mode, problem=str(error))
+        if result is None:
+            continue
         result.seconds = time.monotonic() - started
+        result.note = shop.note if stream.name in STREAMS else None
         results.append(result)
     for name in sorted(bookmarks.keys() - {stream.name for stream in streams}):
         mode = mode_of(name, modes)
-        problem = f"the state has read it, but the warehouse has not seen it; {reread(name)}"
+        remedy = windows.reread(name) if name in STREAMS else reread(name)
+        problem = f"the state has read it, but the warehouse has not seen it; {remedy}"
         results.append(Result(name, mode, problem=None if mode.name == "off" else problem))
     _note(warehouse, results, run_id or newest)
     return results
@@ -358,6 +277,7 @@ def _note(warehouse: Warehouse, results: list[Result], run_id: str | None) -> No
             "lost": result.lost,
             "seconds": result.seconds,
             "bookmark": result.bookmark,
+            "note": result.note,
             "reconciled_at": now,
         }
         for result in results

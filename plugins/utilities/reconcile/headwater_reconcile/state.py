@@ -29,8 +29,10 @@ def read_file(path: Path) -> Mapping[str, Mapping]:
 
 
 @contextmanager
-def ask_meltano(state_id: str) -> Iterator[Callable[[], Mapping[str, Mapping]]]:
+def ask_meltano(state_id: str, tap: str) -> Iterator[Callable[[], Mapping[str, Mapping]]]:
     """Start asking, which takes seconds; call what is given for the bookmarks by stream.
+
+    `tap`: who is to load where there are none.
 
     Raises:
         StateError: there is no Meltano, or (when called) it has no such state.
@@ -52,7 +54,7 @@ def ask_meltano(state_id: str) -> Iterator[Callable[[], Mapping[str, Mapping]]]:
             if process.returncode:
                 last = next((x.strip() for x in reversed(errors.splitlines()) if x.strip()), "")
                 raise StateError(f"meltano state get {state_id} failed: {last}")
-            return _bookmarks(told, state_id)
+            return _bookmarks(told, state_id, tap)
 
         try:
             yield answer
@@ -60,16 +62,18 @@ def ask_meltano(state_id: str) -> Iterator[Callable[[], Mapping[str, Mapping]]]:
             process.kill()
 
 
-def _bookmarks(text: str, name: str) -> Mapping[str, Mapping]:
+def _bookmarks(text: str, name: str, tap: str = "tap-postgres") -> Mapping[str, Mapping]:
     try:
         state = json.loads(text, parse_float=Decimal)
         bookmarks = state.get("singer_state", state).get("bookmarks", {})
+        # What tap-shopify is at work on.
+        bookmarks.pop("currently_sync_stream", None)
         if not all(isinstance(bookmark, dict) for bookmark in bookmarks.values()):
             raise TypeError
     except (ValueError, AttributeError, TypeError):
         raise StateError(f"the state {name} is not a Singer state") from None
     if not bookmarks:
         raise StateError(
-            f"the state {name} has no bookmarks: load first, by meltano run tap-postgres {loader()}"
+            f"the state {name} has no bookmarks: load first, by meltano run {tap} {loader()}"
         )
     return bookmarks

@@ -41,6 +41,7 @@ select
     r.later,
     r.lost,
     r.seconds + coalesce(l.seconds, 0) as seconds,
+    r.note,
     r.reconciled_at
 from _headwater.reconciliations as r
 inner join newest as n on r.reconciled_at = n.at
@@ -112,6 +113,8 @@ def _verdict(rows: list[dict], total: dict) -> list[tuple[str, str]]:
         lines.append(("`meltano invoke reconcile check` says which, and what to do.", "red"))
     else:
         lines.append(("Every row arrived.", "bold green"))
+    for note in dict.fromkeys(row["note"] for row in rows if row["note"]):
+        lines.append((note, "yellow"))
     if total["later"] == 1:
         lines.append(("1 row changed after it was read: the next run brings it.", ""))
     elif total["later"]:
