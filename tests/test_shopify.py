@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import graphql
 import pytest
 import yaml
 from headwater_project import ROOT, project_in
-from headwater_sandbox.shopify import data, store
+from headwater_sandbox.shopify import data, schema, store
 from shop_documents import KINDS, LOAD, differs, landed, sent
 from shop_tables import make_shop_tables
 
@@ -133,6 +134,52 @@ def test_what_is_not_selected_is_not_asked_for_and_has_no_column(loaded):
     for field in ("clientIp", "billingAddress", "shippingAddress", "phone", "note", "app"):
         # A customer's own parts cannot be left out of the query; they do not leave the tap.
         assert not re.search(rf"\b{field}\b", re.sub(r"customer \{.*?\} \}", "", asked["orders"]))
+
+
+# What the tap asks, without the fields that are unread; null is all that it can ask.
+QUERIES = """
+import json, sys, tap_shopify
+from tap_shopify.context import Context
+Context.config = {"start_date": "2015-01-01T00:00:00Z"}
+schemas, asked = tap_shopify.load_schemas(), {}
+for stream, read in json.loads(sys.argv[1]).items():
+    every = schemas[stream]["properties"].keys() - {"author"}
+    unread = every - set(every if read is None else read)
+    asked[stream] = Context.stream_objects[stream]().remove_fields_from_query(list(unread))
+print(json.dumps(asked))
+"""
+
+
+@pytest.mark.parametrize(
+    ("is_all", "refused"),
+    [
+        (False, {}),
+        (
+            True,
+            {
+                ("2026-04", "orders"): [
+                    "Cannot query field 'permitsSkuSharing' on type 'FulfillmentService'."
+                ]
+            },
+        ),
+    ],
+)
+def test_every_query_is_valid_in_shopifys_versions(loaded, is_all, refused):
+    project, _ = loaded
+    read = {stream: None if is_all else sorted(fields) for stream, fields in SELECTED.items()}
+    python = project.root / ".meltano/extractors/tap-shopify/venv/bin/python"
+    done = subprocess.run(
+        [python, "-c", QUERIES, json.dumps(read)], capture_output=True, text=True, check=True
+    )
+    asked = {stream: graphql.parse(query) for stream, query in json.loads(done.stdout).items()}
+    assert asked.keys() == KINDS.keys()
+    assert schema.VERSIONS == ("2025-07", "2025-10", "2026-01", "2026-04")
+    errors = {
+        (version, stream): [one.message for one in graphql.validate(schema.load(version), query)]
+        for version in schema.VERSIONS
+        for stream, query in asked.items()
+    }
+    assert {where: told for where, told in errors.items() if told} == refused
 
 
 def test_orders_say_of_a_person_nothing_but_the_id(loaded):
