@@ -38,6 +38,7 @@ compared as (
 
         orders.order_id,
         orders.order_name,
+        orders.updated_at,
         orders.quantity,
         coalesce(landed.quantity, 0) as landed_quantity,
         orders.subtotal_amount,
