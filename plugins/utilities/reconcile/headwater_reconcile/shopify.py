@@ -102,8 +102,9 @@ class Shop:
         return {scope["handle"] for scope in told["currentAppInstallation"]["accessScopes"]}
 
     @cached_property
-    def _opener(self) -> urllib.request.OpenerDirector:
-        return _sandbox_opener() if self.name == SANDBOX else urllib.request.build_opener()
+    def _way(self) -> tuple[urllib.request.OpenerDirector, str | None]:
+        """What opens a request, and the proxy that it must go through."""
+        return _sandbox() if self.name == SANDBOX else (urllib.request.build_opener(), None)
 
     def counts(self, kind: Kind, windows: Sequence[Window]) -> list[int]:
         """How many rows were last changed in each window."""
@@ -225,7 +226,11 @@ class Shop:
             json.dumps(body).encode(),
             {"Content-Type": "application/json", "Accept": "application/json"} | headers,
         )
-        with self._opener.open(request, timeout=TIMEOUT_SECONDS) as response:
+        opener, proxy = self._way
+        if proxy:
+            request.add_header("Host", request.host)
+            request.set_proxy(proxy, "http")
+        with opener.open(request, timeout=TIMEOUT_SECONDS) as response:
             return json.load(response), response.headers
 
 
@@ -239,8 +244,8 @@ def iso(time: dt.datetime) -> str:
     return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _sandbox_opener() -> urllib.request.OpenerDirector:
-    """Requests go to the sandbox's stand-in, as those of extract/tap-shopify do."""
+def _sandbox() -> tuple[urllib.request.OpenerDirector, str]:
+    """The way to the sandbox's stand-in, as extract/tap-shopify has it, whatever NO_PROXY says."""
     root = os.environ.get("MELTANO_PROJECT_ROOT", "")
     folder = Path(root, os.environ.get("SANDBOX_DIR") or "output/sandbox", "shopify")
     try:
@@ -250,10 +255,10 @@ def _sandbox_opener() -> urllib.request.OpenerDirector:
         raise SourceError(
             "the sandbox's shop is down: run sandbox up, or set SHOPIFY_SHOP"
         ) from None
-    return urllib.request.build_opener(
-        urllib.request.ProxyHandler({"https": f"http://127.0.0.1:{port}"}),
-        urllib.request.HTTPSHandler(context=context),
+    opener = urllib.request.build_opener(
+        urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context)
     )
+    return opener, f"127.0.0.1:{port}"
 
 
 def _until_paid(cost: dict | None, otherwise: float) -> float:
