@@ -23,12 +23,10 @@ ROOT = Path(__file__).parents[1]
 DEFAULT_JOB = "nightly"
 # What a killed run has started ends by itself; until then it holds the lock.
 PATIENCE_SECONDS = 50
-# "2026-06-30T02:00:00Z [info     ] tap-postgres Error: the server is down"; what reconcile finds
-# lost; dbt's own words.
-CAUSE = re.compile(
-    r"\] (?P<step>\S+) +"
-    r"(?:Error: |(?=\S+: [\d,]+ lost, )|.*?(?=\b(?:Error|Failure) in ))(?P<said>.+)"
-)
+# "2026-06-30T02:00:00Z [info     ] tap-postgres Error: the server is down", or dbt's own words.
+CAUSE = re.compile(r"\] (?P<step>\S+) +(?:Error: |.*?(?=\b(?:Error|Failure) in ))(?P<said>.+)")
+# "… reconcile orders, customers: …": what is wrong with streams.
+PROBLEM = re.compile(r"\] (?P<step>reconcile) +(?P<said>[\w-]+(?:, [\w-]+)*: .+)")
 STEP = re.compile(r"\S+ \[\w+ *\] (?P<step>\S+)")
 # "… tap-shopify CRITICAL HTTPError": a tap's last words. Then comes its traceback, which begins
 # with the first cause: "… tap-shopify urllib.error.HTTPError: HTTP Error 500: …".
@@ -72,7 +70,7 @@ def run(job: str | None) -> int:
                 sys.stderr.flush()
                 if words:
                     last_words[step] = words["said"]
-                elif cause := CAUSE.search(plain):
+                elif cause := CAUSE.search(plain) or PROBLEM.search(plain):
                     causes.append(f"  {cause['step']}: {cause['said']}\n")
         if meltano.returncode == 0:
             # An environment beside the default one says by itself where its warehouse is.

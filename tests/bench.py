@@ -1,14 +1,16 @@
-"""`make bench`: the loader beside the least that could do the same work, in one run.
+"""`make bench`: the loader beside the least that could do the same work, in one run; then the shop.
 
-Each case is timed in a process of its own, which imports first and then reports the seconds of
-the work and its peak memory; the two sides of a ratio take turns, and medians are compared.
-Writes output/bench.json, a list of {case, metric, value, unit}.
+Each case of the loader is timed in a process of its own, which imports first and then reports the
+seconds of the work and its peak memory; the two sides of a ratio take turns, and medians are
+compared. Of the shop each stream is timed in one run of the tap into the warehouse, beside what
+the tap waited for the stand-in. Writes output/bench.json, a list of {case, metric, value, unit}.
 """
 
 import argparse
 import datetime as dt
 import json
 import os
+import re
 import resource
 import statistics
 import subprocess
@@ -16,10 +18,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 ROWS = 1_000_000
 ROUNDS = 5
+SHOP_SCALE = 10  # 20,000 orders
 OUTPUT = Path(__file__).parents[1] / "output" / "bench.json"
 
 COLUMNS = {
@@ -178,6 +182,51 @@ def compare(case: str, source: Path, other: str, limit: float) -> list[dict[str,
     return [{"case": case, "metric": m, "value": round(v, 3), "unit": u} for m, v, u in metrics]
 
 
+def shop(scale: float) -> list[dict[str, object]]:
+    """The tap's rows per second by stream, and the stand-in's: all rows over all requests.
+
+    Raises:
+        AssertionError: the load failed, or not all rows of the shop came through.
+    """
+    from headwater_project import project_in
+    from shop_documents import LOAD, landed, sent
+
+    with tempfile.TemporaryDirectory(dir=OUTPUT.parent) as folder:
+        for project in project_in(Path(folder)):
+            project.open_shop(scale)
+            said = project.meltano(*LOAD)
+            assert said.code == 0, said.text
+            rows = {stream: len(found) for stream, found in landed(project).items()}
+            assert rows == {stream: len(found) for stream, found in sent(project).items()}
+    starts = re.findall(r"^(\S+)Z .* Syncing stream: (\w+)$", said.text, re.MULTILINE)
+    (end,) = re.findall(
+        rf"^(\S+)Z .* {starts[0][1]}: {rows[starts[0][1]]}$", said.text, re.MULTILINE
+    )
+    times = [dt.datetime.fromisoformat(at) for at, _ in [*starts, (end, "")]]
+    waited = dict.fromkeys(rows, 0.0)
+    for metric in re.findall(r" METRIC: (\{.*\})", said.text):
+        timed = json.loads(metric)
+        waited[timed["tags"]["endpoint"]] += timed["value"]
+    print(f"{'Shopify':<28}{'rows':>10}{'seconds':>11}{'tap rows/s':>13}{'stand-in rows/s':>18}")
+    results = []
+    for (_, stream), (start, stop) in zip(starts, pairwise(times), strict=True):
+        seconds, count = (stop - start).total_seconds(), rows[stream]
+        tap, stand_in = count / seconds, count / waited[stream]
+        print(
+            f"{stream:<28}{count:>10,}{seconds:>11.1f}{tap:>13,.0f}{stand_in:>18,.0f}", flush=True
+        )
+        metrics = [
+            ("rows", count, "rows"),
+            ("tap", tap, "rows/s"),
+            ("stand_in", stand_in, "rows/s"),
+        ]
+        results += [
+            {"case": f"Shopify {stream}", "metric": m, "value": round(v, 3), "unit": u}
+            for m, v, u in metrics
+        ]
+    return results
+
+
 def main() -> None:
     print(f"{'1,000,000 rows x 12 columns':<28}{'loader':>10}{'beside':>11}{'ratio':>10}")
     OUTPUT.parent.mkdir(exist_ok=True)
@@ -190,12 +239,13 @@ def main() -> None:
         results = compare("RECORD lines", flat, "arrow_and_insert", 2.5)
         results += compare("RECORD lines, one nested", nested, "arrow_and_insert", 4)
         results += compare("BATCH Parquet", batch, "duckdb_reads_parquet", 1.5)
+    results += shop(SHOP_SCALE)
     OUTPUT.write_text(json.dumps(results, indent=2) + "\n")
     print(f"Written to {os.path.relpath(OUTPUT)}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measure the loader.")
+    parser = argparse.ArgumentParser(description="Measure the loader and the shop.")
     parser.add_argument("--work", nargs=2, metavar=("NAME", "INPUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:
