@@ -1,0 +1,91 @@
+"""What the Shopify tap loses with exit code 0 turns the job red, by name; the command that is
+printed brings it back."""
+
+import re
+
+import pytest
+from headwater_project import Done, Project
+from shop_documents import landed, sent
+
+
+def first_cause(done: Done) -> str:
+    """The first line at the end of a failed run."""
+    assert done.code != 0, done.text
+    said = done.err.partition("  The run did not end well.\n")[2].splitlines()
+    assert said, done.text
+    return said[0].strip()
+
+
+def repair(project: Project, done: Done) -> None:
+    """Run the command that a red run has printed, as a person would paste it."""
+    (command,) = re.findall(r"read it again: (.*tap-shopify target-duckdb)$", first_cause(done))
+    done = project.run("sh", "-c", command)
+    assert done.code == 0, done.text
+
+
+def misplaced(project: Project) -> list[str]:
+    """The orders, by name, with lines of others."""
+    return [
+        order["name"]
+        for order in landed(project)["orders"].values()
+        if any(line["__parentId"] != order["id"] for line in order["lineItems"])
+    ]
+
+
+@pytest.fixture(scope="module")
+def skipped(project):
+    """The first night, in which the question for the bulk operation's state is throttled."""
+    project.shop.faults("POST", {"kind": "throttled", "on": ["poll"]})
+    done = project.nightly()
+    return done, landed(project)
+
+
+@pytest.fixture(scope="module")
+def repaired(project, skipped):
+    repair(project, skipped[0])
+    return landed(project), project.nightly()
+
+
+@pytest.fixture(scope="module")
+def ungrouped(project, repaired):
+    """All orders read once more, this time without their lines beside them; then a night."""
+    project.shop.faults("POST", {"kind": "ungrouped", "on": ["submit"]})
+    arguments = ("--full-refresh", "--state-id-suffix=once", "tap-shopify", "target-duckdb")
+    done = project.meltano("run", *arguments)
+    return done, misplaced(project), project.nightly()
+
+
+def test_a_throttled_poll_skips_all_orders_and_turns_the_job_red(project, skipped):
+    done, ours = skipped
+    assert project.shop.faults() == []
+    assert ours["orders"] == {}
+    theirs = sent(project)
+    assert ours["transactions"].keys() == theirs["transactions"].keys()
+    times = sorted(order["updatedAt"][:10] for order in theirs["orders"].values())
+    line = first_cause(done)
+    assert f"orders: {len(theirs['orders'])} lost, of {times[0]} to {times[-1]}: id = " in line
+
+
+def test_the_printed_command_brings_the_orders_back(project, repaired):
+    ours, done = repaired
+    assert ours["orders"].keys() == sent(project)["orders"].keys()
+    assert done.code == 0, done.text
+    assert "Every row arrived." in done.out
+
+
+def test_ungrouped_output_puts_lines_on_other_orders_and_turns_the_job_red(ungrouped):
+    load, names, done = ungrouped
+    assert load.code == 0
+    assert names
+    assert "Every row arrived." in done.err
+    line = first_cause(done)
+    named = re.fullmatch(r"dbt: Failure in the lines of \d+ orders: ([^;]+); read it .*", line)
+    assert set(names) & set(named[1].split(", "))
+
+
+def test_the_printed_command_brings_the_lines_back(project, ungrouped):
+    *_, done = ungrouped
+    repair(project, done)
+    assert misplaced(project) == []
+    done = project.nightly()
+    assert done.code == 0, done.text
