@@ -135,6 +135,7 @@ def test_no_secret_is_told(project, tmp_path):
             "POSTGRES_DB": server.database,
             "TAP_POSTGRES_FILTER_SCHEMAS": '["own"]',
             "TAP_POSTGRES__SELECT": '["own-t.*"]',
+            "SHOPIFY_SHOP": "rainbow-sandbox",
         }
         project.open_shop()
         # It loads and reconciles; dbt then has no orders to build from.

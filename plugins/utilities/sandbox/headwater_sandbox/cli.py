@@ -66,6 +66,8 @@ class Project:
         self.shop = StandIn(self.root / directory / "shopify")
         is_own = os.environ.get("SHOPIFY_SHOP") in (None, "", SHOP)
         self.uses_shop = is_own and os.environ.get("MELTANO_ENVIRONMENT") != "prod"
+        declared = self.root / "meltano.yml"
+        self.reads_shop = declared.exists() and "tap-shopify" in declared.read_text()
 
     def start(self) -> None:
         """Start the server, on another port, which .env then names, if the default one is taken."""
@@ -95,11 +97,19 @@ class Project:
             click.echo(f"{error}: took {self.server.port}, POSTGRES_PORT in {self.dotenv} says so")
 
     def stay_down(self) -> None:
-        """Say that the sandbox is not in use; a server of one's own needs a login of its own."""
+        """Say that the sandbox is not in use; a server of one's own needs a login of its own.
+
+        Nor do the invented orders of the sandbox's shop join one's own, unless they are asked for.
+        """
         if missing := [variable for variable in LOGIN if not os.environ.get(variable)]:
             raise ServerError(
                 f"POSTGRES_HOST is set ({self.host}), but not {', '.join(missing)}: set what your"
                 " server asks for, or unset POSTGRES_HOST for the sandbox"
+            )
+        if self.uses_shop and self.reads_shop and not os.environ.get("SHOPIFY_SHOP"):
+            raise ServerError(
+                "POSTGRES_HOST is set, but not SHOPIFY_SHOP: set it to your store, or to"
+                f" {SHOP} for the sandbox's, or take tap-shopify out of the jobs in meltano.yml"
             )
         click.echo(f"POSTGRES_HOST is set ({self.host}): the sandbox's Postgres stays down.")
 

@@ -175,7 +175,14 @@ def test_stays_down_beside_the_users_own_server(sandbox: Sandbox, host: str) -> 
     stays_down = f"POSTGRES_HOST is set ({host}): the sandbox's Postgres stays down.\n"
     assert sandbox.run("up", SHOPIFY_SHOP="mine", **own) == (0, stays_down, "")
     assert not (sandbox.root / "output").exists()
-    code, out, _ = sandbox.run("up", **own)
+    (sandbox.root / "meltano.yml").write_text("jobs: tap-shopify")
+    code, _, error = sandbox.run("up", **own)
+    assert (code, error) == (
+        1,
+        "Error: POSTGRES_HOST is set, but not SHOPIFY_SHOP: set it to your store, or to"
+        " rainbow-sandbox for the sandbox's, or take tap-shopify out of the jobs in meltano.yml\n",
+    )
+    code, out, _ = sandbox.run("up", SHOPIFY_SHOP="rainbow-sandbox", **own)
     assert (code, out.startswith(stays_down)) == (0, True)
     assert (sandbox.server.is_running, sandbox.shop.is_running) == (False, True)
     code, _, error = sandbox.run("tick", POSTGRES_HOST=host)
