@@ -1,0 +1,33 @@
+{#- The text of the scalar at a JSON path, null if there is none. -#}
+{% macro json_text(json, path) -%}
+    {{ return(adapter.dispatch('json_text')(json, path)) }}
+{%- endmacro %}
+
+{% macro default__json_text(json, path) -%}
+    ({{ json }} ->> '{{ path }}')
+{%- endmacro %}
+
+{% macro bigquery__json_text(json, path) -%}
+    json_value({{ json }}, '{{ path }}')
+{%- endmacro %}
+
+{#-
+    The decimal at a JSON path. One that is a string in the JSON keeps every digit; a JSON number is a
+    double in both warehouses, so that only its first 15 digits can be relied on.
+-#}
+{% macro json_numeric(json, path) -%}
+    {{ to_numeric(json_text(json, path), 38, 9) }}
+{%- endmacro %}
+
+{#- To join: each element of the JSON array at a path, under a name; none where there is no array. -#}
+{% macro json_elements(json, path, name) -%}
+    {{ return(adapter.dispatch('json_elements')(json, path, name)) }}
+{%- endmacro %}
+
+{% macro default__json_elements(json, path, name) -%}
+    unnest(cast({{ json }} -> '{{ path }}' as json[])) as _ ({{ name }})
+{%- endmacro %}
+
+{% macro bigquery__json_elements(json, path, name) -%}
+    unnest(json_query_array({{ json }}, '{{ path }}')) as {{ name }}
+{%- endmacro %}

@@ -1,0 +1,78 @@
+with
+
+orders as (
+
+    select * from {{ source('shopify', 'orders') }}
+
+),
+
+allocations as (
+
+    select
+
+        {{ shopify_id(json_text('line', '$.id')) }} as order_line_id,
+        {{ shopify_id('orders.id') }} as order_id,
+        cast(
+            {{ json_text('allocation', '$.discountApplication.index') }} as {{ dbt.type_bigint() }}
+        ) as discount_index,
+        {{ shop_currency('allocation', '$.allocatedAmountSet') }} as currency_code,
+        {{ shop_amount('allocation', '$.allocatedAmountSet') }} as discount_amount
+
+    from orders
+
+    cross join {{ json_elements('orders.lineItems', '$', 'line') }}
+
+    cross join {{ json_elements('line', '$.discountAllocations', 'allocation') }}
+
+    where orders._sdc_deleted_at is null
+
+),
+
+applications as (
+
+    select
+
+        {{ shopify_id('orders.id') }} as order_id,
+        cast({{ json_text('application', '$.index') }} as {{ dbt.type_bigint() }})
+            as discount_index,
+        {{ json_text('application', '$.__typename') }} as type_name,
+        {{ json_text('application', '$.title') }} as discount_title,
+        {{ json_text('application', '$.code') }} as discount_code
+
+    from orders
+
+    cross join {{ json_elements('orders.discountApplications', '$', 'application') }}
+
+    where orders._sdc_deleted_at is null
+
+),
+
+final as (
+
+    select
+
+        ---------- ids
+        allocations.order_line_id,
+        allocations.discount_index,
+        allocations.order_id,
+
+        ---------- strings
+        lower(replace(replace(applications.type_name, 'Application', ''), 'Discount', ''))
+            as discount_type,
+        applications.discount_title,
+        applications.discount_code,
+        allocations.currency_code,
+
+        ---------- numerics
+        allocations.discount_amount
+
+    from allocations
+
+    left join applications
+        on
+            allocations.order_id = applications.order_id
+            and allocations.discount_index = applications.discount_index
+
+)
+
+select * from final
