@@ -1,7 +1,8 @@
--- An order's lines are the ones Shopify counted in it. Lines that Shopify sends in another order than
--- the tap expects land on somebody else's order, or on none, and no count of orders shows it.
--- An edit leaves the units it takes away on their line, a tip is a line that no total counts: there the
--- lines may hold more. Amounts are compared where no rate was between what was paid and the shop's money.
+-- An order's lines are the ones Shopify counted in it. Lines that Shopify sends in another order
+-- than the tap expects land on somebody else's order, or on none, and no count of orders shows
+-- it. An edit leaves the units it takes away on their line, a tip is a line that no total counts:
+-- there the lines may hold more. Amounts are compared where no rate was between what was paid and
+-- the shop's money.
 with
 
 orders as (

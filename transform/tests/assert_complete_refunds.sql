@@ -1,6 +1,6 @@
--- An order that was paid back has a refund, and the units it no longer has are on its refunds' lines.
--- Units that an edit took away are on none. An order that changed after the refunds were last read
--- waits for the next time they are.
+-- An order that was paid back has a refund, and the units it no longer has are on its refunds'
+-- lines. Units that an edit took away are on none. An order that changed after the refunds were
+-- last read waits for the next time they are.
 with
 
 orders as (

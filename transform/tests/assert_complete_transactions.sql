@@ -1,6 +1,6 @@
--- No order has fewer transactions than Shopify counted in it. More is no fault: the two are read at two
--- moments. For the same reason an order that changed after the transactions were last read waits for
--- the next time they are.
+-- No order has fewer transactions than Shopify counted in it. More is no fault: the two are read
+-- at two moments. For the same reason an order that changed after the transactions were last read
+-- waits for the next time they are.
 with
 
 orders as (
