@@ -14,7 +14,10 @@ from dbt.adapters.duckdb.credentials import DuckDBCredentials
 
 ROOT = Path(__file__).parents[1]
 TRANSFORM = ROOT / "transform"
-SOURCE_DDL = ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql"
+SOURCE_DDL = [
+    ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql",
+    ROOT / "tests/fixtures/shopify.sql",
+]
 DBT = Path(sys.executable).with_name("dbt")
 
 LANDED_TYPES = [
@@ -111,29 +114,32 @@ def landed_type(postgres_type: str) -> str:
     raise AssertionError(f"no landed type for {postgres_type}")
 
 
-def make_raw_layer(path: Path) -> None:
-    """Create every raw table of the source's DDL, with ROWS in them, and the loader's audit."""
-    ddl = SOURCE_DDL.read_text()
+def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
+    """Create every raw table of the sources' DDL, with rows in them, and the loader's audit."""
+    ddl = "\n".join(path.read_text() for path in SOURCE_DDL)
     with duckdb.connect(str(path)) as warehouse:
         warehouse.execute(
-            "create schema raw_rainbow; create schema raw_lana; create schema _headwater"
+            "create schema raw_rainbow; create schema raw_lana; create schema raw_shopify; "
+            "create schema _headwater"
         )
         for name, body in re.findall(r"^create table (\S+) \(\n(.+?)^\);", ddl, re.M | re.S):
             columns = re.findall(
-                r"^ {4}(?!primary key)(\w+) (double precision|\w+(?:\(.+?\)|\[\])?)", body, re.M
+                r"^ {4}(?!primary key)\"?(\w+)\"? (double precision|\w+(?:\(.+?\)|\[\])?)",
+                body,
+                re.M,
             )
-            typed = [f"{column} {landed_type(kind)}" for column, kind in columns]
+            typed = [f'"{column}" {landed_type(kind)}' for column, kind in columns]
             warehouse.execute(
                 f"create table raw_{name} ({', '.join(typed)}, _sdc_extracted_at timestamp, "
                 "_sdc_received_at timestamp, _sdc_batched_at timestamp, _sdc_deleted_at timestamp, "
                 "_sdc_sequence bigint, _sdc_table_version bigint)"
             )
             known = {column for column, _ in columns} | {"_sdc_deleted_at"}
-            for row in ROWS.get(f"raw_{name}", []):
+            for row in rows.get(f"raw_{name}", []):
                 full = {k: v for k, v in (DEFAULTS | row).items() if k in known}
                 assert row.keys() <= known
                 warehouse.execute(
-                    f"insert into raw_{name} ({', '.join(full)}) "
+                    f"insert into raw_{name} ({', '.join(map(json.dumps, full))}) "
                     f"values ({', '.join('?' * len(full))})",
                     list(full.values()),
                 )
