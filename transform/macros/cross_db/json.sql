@@ -19,15 +19,21 @@
     {{ to_numeric(json_text(json, path), 38, 9) }}
 {%- endmacro %}
 
-{#- To join: each element of the JSON array at a path, under a name; none where there is no array. -#}
-{% macro json_elements(json, path, name) -%}
-    {{ return(adapter.dispatch('json_elements')(json, path, name)) }}
+{#-
+    A row for each element of the JSON array at a path, under a name, beside the columns to keep; none where
+    there is no array. DuckDB would join it to copies of the array: one of thousands would need gigabytes.
+-#}
+{% macro json_elements(relation, keep, json, name, path='$') -%}
+    {{ return(adapter.dispatch('json_elements')(relation, keep, json, name, path)) }}
 {%- endmacro %}
 
-{% macro default__json_elements(json, path, name) -%}
-    unnest(cast({{ json }} -> '{{ path }}' as json[])) as _ ({{ name }})
+{% macro default__json_elements(relation, keep, json, name, path) -%}
+    select {{ keep | join(', ') }}, unnest(cast({{ json }} -> '{{ path }}' as json[])) as {{ name }}
+    from {{ relation }}
 {%- endmacro %}
 
-{% macro bigquery__json_elements(json, path, name) -%}
-    unnest(json_query_array({{ json }}, '{{ path }}')) as {{ name }}
+{% macro bigquery__json_elements(relation, keep, json, name, path) -%}
+    select {{ keep | join(', ') }}, {{ name }}
+    from {{ relation }}
+    cross join unnest(json_query_array({{ json }}, '{{ path }}')) as {{ name }}
 {%- endmacro %}

@@ -6,25 +6,45 @@ orders as (
 
 ),
 
+order_lines as (
+
+    {{ json_elements('orders', ['id'], 'lineItems', 'line') }}
+
+    where _sdc_deleted_at is null
+
+),
+
+line_allocations as (
+
+    {{ json_elements(
+        'order_lines',
+        ['id', json_text('line', '$.id') ~ ' as line_id'],
+        'line', 'allocation', '$.discountAllocations'
+    ) }}
+
+),
+
+order_applications as (
+
+    {{ json_elements('orders', ['id'], 'discountApplications', 'application') }}
+
+    where _sdc_deleted_at is null
+
+),
+
 allocations as (
 
     select
 
-        {{ shopify_id(json_text('line', '$.id')) }} as order_line_id,
-        {{ shopify_id('orders.id') }} as order_id,
+        {{ shopify_id('line_id') }} as order_line_id,
+        {{ shopify_id('id') }} as order_id,
         cast(
             {{ json_text('allocation', '$.discountApplication.index') }} as {{ dbt.type_bigint() }}
         ) as discount_index,
         {{ shop_currency('allocation', '$.allocatedAmountSet') }} as currency_code,
         {{ shop_amount('allocation', '$.allocatedAmountSet') }} as discount_amount
 
-    from orders
-
-    cross join {{ json_elements('orders.lineItems', '$', 'line') }}
-
-    cross join {{ json_elements('line', '$.discountAllocations', 'allocation') }}
-
-    where orders._sdc_deleted_at is null
+    from line_allocations
 
 ),
 
@@ -32,18 +52,14 @@ applications as (
 
     select
 
-        {{ shopify_id('orders.id') }} as order_id,
+        {{ shopify_id('id') }} as order_id,
         cast({{ json_text('application', '$.index') }} as {{ dbt.type_bigint() }})
             as discount_index,
         {{ json_text('application', '$.__typename') }} as type_name,
         {{ json_text('application', '$.title') }} as discount_title,
         {{ json_text('application', '$.code') }} as discount_code
 
-    from orders
-
-    cross join {{ json_elements('orders.discountApplications', '$', 'application') }}
-
-    where orders._sdc_deleted_at is null
+    from order_applications
 
 ),
 

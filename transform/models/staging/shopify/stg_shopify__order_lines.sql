@@ -6,13 +6,45 @@ orders as (
 
 ),
 
+order_lines as (
+
+    {{ json_elements('orders', ['id', 'processedAt', 'updatedAt'], 'lineItems', 'line') }}
+
+    where _sdc_deleted_at is null
+
+),
+
+allocations as (
+
+    {{ json_elements(
+        'order_lines',
+        ['id', json_text('line', '$.id') ~ ' as line_id'],
+        'line', 'allocation', '$.discountAllocations'
+    ) }}
+
+),
+
+discounts as (
+
+    select
+
+        id,
+        line_id,
+        sum({{ shop_amount('allocation', '$.allocatedAmountSet') }}) as discount_amount
+
+    from allocations
+
+    group by id, line_id
+
+),
+
 final as (
 
     select
 
         ---------- ids
         {{ shopify_id(json_text('line', '$.id')) }} as order_line_id,
-        {{ shopify_id('orders.id') }} as order_id,
+        {{ shopify_id('order_lines.id') }} as order_id,
         {{ shopify_id(json_text('line', '$.__parentId')) }} as sent_order_id,
         {{ shopify_id(json_text('line', '$.product.id')) }} as product_id,
         {{ shopify_id(json_text('line', '$.variant.id')) }} as variant_id,
@@ -27,23 +59,18 @@ final as (
         cast({{ json_text('line', '$.quantity') }} as {{ dbt.type_bigint() }}) as quantity,
         {{ shop_amount('line', '$.originalUnitPriceSet') }} as unit_price,
         {{ shop_amount('line', '$.originalTotalSet') }} as gross_amount,
-        coalesce(
-            (
-                select sum({{ shop_amount('allocation', '$.allocatedAmountSet') }})
-                from {{ json_elements('line', '$.discountAllocations', 'allocation') }}
-            ),
-            0
-        ) as discount_amount,
+        coalesce(discounts.discount_amount, 0) as discount_amount,
 
         ---------- timestamps
-        orders.processedAt as ordered_at,
-        orders.updatedAt as updated_at
+        processedAt as ordered_at,
+        updatedAt as updated_at
 
-    from orders
+    from order_lines
 
-    cross join {{ json_elements('orders.lineItems', '$', 'line') }}
-
-    where orders._sdc_deleted_at is null
+    left join discounts
+        on
+            order_lines.id = discounts.id
+            and {{ json_text('line', '$.id') }} = discounts.line_id
 
 )
 

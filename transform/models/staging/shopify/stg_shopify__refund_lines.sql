@@ -6,14 +6,22 @@ refunds as (
 
 ),
 
+refund_lines as (
+
+    {{ json_elements('refunds', ['id', 'createdAt', 'refunds.order'], 'refundLineItems', 'line') }}
+
+    where _sdc_deleted_at is null
+
+),
+
 final as (
 
     select
 
         ---------- ids
         {{ shopify_id(json_text('line', '$.id')) }} as refund_line_id,
-        {{ shopify_id('refunds.id') }} as refund_id,
-        {{ shopify_id(json_text('refunds.order', '$.id')) }} as order_id,
+        {{ shopify_id('id') }} as refund_id,
+        {{ shopify_id(json_text('refund_lines.order', '$.id')) }} as order_id,
         {{ shopify_id(json_text('line', '$.lineItem.id')) }} as order_line_id,
 
         ---------- strings
@@ -26,13 +34,9 @@ final as (
         {{ shop_amount('line', '$.totalTaxSet') }} as tax_amount,
 
         ---------- timestamps
-        refunds.createdAt as created_at
+        createdAt as created_at
 
-    from refunds
-
-    cross join {{ json_elements('refunds.refundLineItems', '$', 'line') }}
-
-    where refunds._sdc_deleted_at is null
+    from refund_lines
 
 )
 
