@@ -39,7 +39,7 @@ allocations as (
         {{ shopify_id('line_id') }} as order_line_id,
         {{ shopify_id('id') }} as order_id,
         cast(
-            {{ json_text('allocation', '$.discountApplication.index') }} as {{ dbt.type_bigint() }}
+            {{ json_text('allocation', '$.discountApplication.index') }} as int64
         ) as discount_index,
         {{ shop_currency('allocation', '$.allocatedAmountSet') }} as currency_code,
         {{ shop_amount('allocation', '$.allocatedAmountSet') }} as discount_amount
@@ -53,7 +53,7 @@ applications as (
     select
 
         {{ shopify_id('id') }} as order_id,
-        cast({{ json_text('application', '$.index') }} as {{ dbt.type_bigint() }})
+        cast({{ json_text('application', '$.index') }} as int64)
             as discount_index,
         {{ json_text('application', '$.__typename') }} as type_name,
         {{ json_text('application', '$.title') }} as discount_title,

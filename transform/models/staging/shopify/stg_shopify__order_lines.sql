@@ -56,7 +56,7 @@ final as (
         {{ shop_currency('line', '$.originalTotalSet') }} as currency_code,
 
         ---------- numerics
-        cast({{ json_text('line', '$.quantity') }} as {{ dbt.type_bigint() }}) as quantity,
+        cast({{ json_text('line', '$.quantity') }} as int64) as quantity,
         {{ shop_amount('line', '$.originalUnitPriceSet') }} as unit_price,
         {{ shop_amount('line', '$.originalTotalSet') }} as gross_amount,
         coalesce(discounts.discount_amount, 0) as discount_amount,

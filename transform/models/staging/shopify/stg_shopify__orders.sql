@@ -26,7 +26,7 @@ final as (
         ---------- numerics
         subtotalLineItemsQuantity as quantity,
         currentSubtotalLineItemsQuantity as current_quantity,
-        cast({{ json_text('transactionsCount', '$.count') }} as {{ dbt.type_bigint() }})
+        cast({{ json_text('transactionsCount', '$.count') }} as int64)
             as transaction_count,
         {{ shop_amount('subtotalPriceSet') }} as subtotal_amount,
         {{ shop_amount('totalDiscountsSet') }} as discount_amount,

@@ -29,7 +29,7 @@ final as (
         {{ shop_currency('line', '$.subtotalSet') }} as currency_code,
 
         ---------- numerics
-        cast({{ json_text('line', '$.quantity') }} as {{ dbt.type_bigint() }}) as quantity,
+        cast({{ json_text('line', '$.quantity') }} as int64) as quantity,
         {{ shop_amount('line', '$.subtotalSet') }} as subtotal_amount,
         {{ shop_amount('line', '$.totalTaxSet') }} as tax_amount,
 
