@@ -31,6 +31,7 @@ from zetasql.types import Type, TypeKind
 ROOT = Path(__file__).parents[1]
 TRANSFORM = ROOT / "transform"
 SOURCE_DDL = ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql"
+SHOPIFY_DDL = ROOT / "tests/fixtures/shopify.sql"
 POSTGRES_SETTINGS = ("host", "port", "user", "password", "database")
 BIN = Path(sys.executable).parent
 LOADER = BigQuerySQL("offline")
@@ -223,14 +224,15 @@ def run_build(server: Server, directory: Path, *select: str, project: Path = TRA
 
 @pytest.fixture(scope="module")
 def tables(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Table]:
-    """By stream, the table the loader makes for what the tap discovers in the source's schema."""
+    """By stream, the table the loader makes for what the tap discovers in the sources' schemas."""
     directory = tmp_path_factory.mktemp("source")
     with Postgres(directory / "postgres") as source:
         with psycopg.connect(source.dsn) as connection:
             connection.execute(SOURCE_DDL.read_text())
+            connection.execute(SHOPIFY_DDL.read_text())
         settings = {name: getattr(source, name) for name in POSTGRES_SETTINGS}
         config = directory / "config.json"
-        config.write_text(json.dumps(settings | {"filter_schemas": ["rainbow", "lana"]}))
+        config.write_text(json.dumps(settings | {"filter_schemas": ["rainbow", "lana", "shopify"]}))
         found = subprocess.run(
             [BIN / "headwater-tap-postgres", "--config", config, "--discover"],
             check=True,
