@@ -48,9 +48,9 @@ account_versions as (
         'rainbow' as system,
         customer_id as account_id,
         is_subscribed,
-        cast(null as {{ dbt.type_string() }}) as shopify_state,
-        cast(null as {{ dbt.type_string() }}) as lana_status,
-        cast(null as {{ dbt.type_string() }}) as lana_customer_type,
+        null as shopify_state,
+        null as lana_status,
+        null as lana_customer_type,
         valid_from,
         valid_to
     from rainbow_versions

@@ -28,10 +28,10 @@ brands as (
 
 ),
 
-app as (
+products as (
 
     select
-
+        {{ version_key(["'app'", 'products.product_id'], 'products.valid_from') }} as product_key,
         'app' as channel,
         products.product_id,
         products.seller_id,
@@ -42,7 +42,7 @@ app as (
         categories.category_name,
         departments.category_name as department_name,
         brands.brand_name,
-        cast(null as {{ dbt.type_string() }}) as status,
+        null as status,
         products.price,
         products.original_price,
         products.rating_average,
@@ -50,24 +50,18 @@ app as (
         products.valid_from,
         products.valid_to,
         products.is_current
-
     from app_products as products
-
     left join categories
         on products.category_id = categories.category_id
-
     left join categories as departments
         on categories.parent_category_id = departments.category_id
-
     left join brands
         on products.brand_id = brands.brand_id
 
-),
-
-shopify as (
+    union all
 
     select
-
+        {{ version_key(["'shopify'", 'product_id']) }} as product_key,
         'shopify' as channel,
         product_id,
         null as seller_id,
@@ -86,24 +80,7 @@ shopify as (
         valid_from,
         valid_to,
         is_current
-
     from shopify_products
-
-),
-
-products as (
-
-    select
-        {{ version_key(['channel', 'product_id']) }} as product_key,
-        *
-    from app
-
-    union all
-
-    select
-        {{ version_key(['channel', 'product_id']) }} as product_key,
-        *
-    from shopify
 
     union all
 
