@@ -18,7 +18,7 @@
         order_id
     from {{ ref('int_order_changes') }}
     where changed_at > (
-        select {{ dbt.dateadd('hour', -1, 'max(loaded_at)') }} from {{ this }}
+        select cast({{ dbt.dateadd('hour', -1, 'max(loaded_at)') }} as timestamp) from {{ this }}
     )
 
     {% if from_day is not none -%}
@@ -29,8 +29,8 @@
             order_id
         from {{ orders }}
         where
-            ordered_at >= cast('{{ from_day }}' as timestamp)
-            and ordered_at < {{ dbt.dateadd('day', 1, "cast('" ~ to_day ~ "' as timestamp)") }}
+            cast(ordered_at as date) >= cast('{{ from_day }}' as date)
+            and cast(ordered_at as date) <= cast('{{ to_day }}' as date)
     {%- endif %}
 {% endmacro %}
 
