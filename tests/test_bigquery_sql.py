@@ -286,11 +286,7 @@ def built(analyzer: Analyzer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         build = run_build(server, tmp_path_factory.mktemp("built"))
         # What exists already is merged into, which is other SQL.
         merged = ("--select", "resource_type:snapshot", "config.materialized:incremental")
-        if any(
-            node["resource_type"] == "snapshot" or node["config"]["materialized"] == "incremental"
-            for node in build.manifest["nodes"].values()
-        ):
-            build.results |= run_build(server, build.directory, *merged).results
+        build.results |= run_build(server, build.directory, *merged).results
         dbt(server, build.directory, "source", "freshness")
         sources = json.loads((build.directory / "sources.json").read_text())["results"]
         build.results |= {result["unique_id"]: result for result in sources}
