@@ -515,7 +515,7 @@ def test_sales_of_the_nights_before(built: Project) -> None:
         2     | app-113-6    | Atlas   | r3               | none      | Cash    | 1     | 50000    | 0        | 0
         2     | app-120-1    | Lamp    | r1+s51+l91 03-01 | 2         | Cash    | 1     | 200000   | 0        | 0
     """)  # fmt: skip
-    new = [sorted(later.keys() - earlier.keys()) for earlier, later in zip(changed, changed[1:])]
+    new = [sorted(later.keys() - earlier.keys()) for earlier, later in zip(changed[:2], changed[1:], strict=True)]
     assert new == [
         ["app-106-2", "app-120-1", "app-121-2", "app-122-2", "app-123-9", "app-124-1"],
         ["app-130-4", "app-131-4", "shopify-5009"],
