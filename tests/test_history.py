@@ -169,7 +169,7 @@ class History:
     def run(self) -> dict[tuple[str, int], str]:
         result = self.project.dbt("build", *SELECT)
         assert result.returncode == 0, result.stdout
-        keys = "select system, account_id, person_key from intermediate.int_person_accounts"
+        keys = "select source_system, account_id, person_key from intermediate.int_person_accounts"
         return {(system, number): key for system, number, key in self.project.query(keys)}
 
     def query(self, sql: str) -> list[tuple]:

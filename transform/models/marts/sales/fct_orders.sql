@@ -50,7 +50,7 @@ payments as (
 accounts as (
 
     select
-        case system when 'rainbow' then 'app' else system end as channel,
+        case source_system when 'rainbow' then 'app' else source_system end as channel,
         account_id as customer_id,
         person_key
     from person_accounts
