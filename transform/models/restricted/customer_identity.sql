@@ -81,6 +81,28 @@ chosen as (
 ),
 
 -- A name, an address and a number are those of the eldest account that has one.
+preferred as (
+
+    select
+        person_key,
+        source_system,
+        written_email,
+        first_value(customer_name) over (
+            partition by person_key
+            order by case when customer_name is null then 1 else 0 end, seniority
+        ) as customer_name,
+        first_value(email) over (
+            partition by person_key
+            order by case when email is null then 1 else 0 end, seniority
+        ) as email,
+        first_value(phone) over (
+            partition by person_key
+            order by case when phone is null then 1 else 0 end, seniority
+        ) as phone
+    from chosen
+
+),
+
 final as (
 
     select
@@ -89,17 +111,14 @@ final as (
         person_key,
 
         ---------- strings
-        min_by(customer_name, case when customer_name is not null then seniority end)
-            as customer_name,
-        min_by(email, case when email is not null then seniority end)
-            as email,
-        min_by(phone, case when phone is not null then seniority end)
-            as phone,
+        max(customer_name) as customer_name,
+        max(email) as email,
+        max(phone) as phone,
         max(case when source_system = 'rainbow' then written_email end) as rainbow_email,
         max(case when source_system = 'shopify' then written_email end) as shopify_email,
         max(case when source_system = 'lana' then written_email end) as lana_email
 
-    from chosen
+    from preferred
 
     group by person_key
 
