@@ -57,8 +57,8 @@ promotions as (
 
         union distinct
 
-        -- Those whose product, seller or promotion had another version at the time than they name, and those
-        -- whose order names another customer or payment method by now.
+        -- Those whose product, seller or promotion had another version at the time than they name,
+        -- and those whose order names another customer or payment method by now.
         select
             built.channel,
             built.order_id
@@ -164,8 +164,8 @@ described as (
 
 ),
 
--- The app keeps the promotion, so what it took off one unit is exact, and off all units a multiple. The
--- storefront keeps what it took off all units, which need not be a multiple.
+-- The app keeps the promotion, so what it took off one unit is exact, and off all units a multiple.
+-- The storefront keeps what it took off all units, which need not be a multiple.
 discounted as (
 
     select

@@ -209,8 +209,9 @@ final as (
     left join payments
         on
             orders.channel = payments.channel
-            and coalesce(cast(orders.payment_id as {{ dbt.type_string() }}), orders.payment_method)
-            = coalesce(cast(payments.payment_id as {{ dbt.type_string() }}), payments.payment_method)
+            -- A number in the app, a name at the storefront.
+            and coalesce(cast(orders.payment_id as string), orders.payment_method)
+            = coalesce(cast(payments.payment_id as string), payments.payment_method)
             and {{ is_valid_at('payments', 'orders.ordered_at') }}
 
 )
