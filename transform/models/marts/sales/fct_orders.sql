@@ -57,6 +57,17 @@ accounts as (
 
 ),
 
+loads as (
+
+    select
+        channel,
+        order_id,
+        max(changed_at) as loaded_at
+    from order_changes
+    group by channel, order_id
+
+),
+
 {% if is_incremental() %}
 
     built as (
@@ -67,7 +78,19 @@ accounts as (
 
     changed as (
 
-        {{ orders_to_build('all_orders') }}
+        -- Those of which something is known that was not when they were built.
+        select
+            loads.channel,
+            loads.order_id
+        from loads
+
+        left join built
+            on
+                loads.channel = built.channel
+                and loads.order_id = built.order_id
+                and loads.loaded_at = built.loaded_at
+
+        where built.order_key is null
 
         union distinct
 
@@ -98,6 +121,8 @@ accounts as (
             payments.payment_key is null
             or (built.customer_id is not null and customers.customer_key is null)
 
+        {{ orders_of_days('all_orders') }}
+
     ),
 
 {% endif %}
@@ -115,25 +140,6 @@ orders as (
                 and all_orders.order_id = changed.order_id
 
     {% endif %}
-
-),
-
-loads as (
-
-    select
-
-        order_changes.channel,
-        order_changes.order_id,
-        max(order_changes.changed_at) as loaded_at
-
-    from order_changes
-
-    inner join orders
-        on
-            order_changes.channel = orders.channel
-            and order_changes.order_id = orders.order_id
-
-    group by order_changes.channel, order_changes.order_id
 
 ),
 
