@@ -1,8 +1,8 @@
 with
 
-orders as (
+sales as (
 
-    select * from {{ ref('fct_orders') }}
+    select * from {{ ref('fact_sales') }}
 
 ),
 
@@ -10,17 +10,20 @@ final as (
 
     select
 
+        channel,
         currency_code,
-        count(*) as order_count,
-        cast(sum(line_count) as int64) as line_count,
-        cast(sum(quantity) as int64) as quantity,
-        sum(gross_amount) as total_sales
+        count(*) as line_count,
+        count(distinct order_key) as order_count,
+        cast(sum(sales_quantity) as int64) as quantity,
+        sum(extended_sales_amount) as total_sales,
+        sum(extended_discount_amount) as discounts,
+        sum(extended_net_amount) as net_sales,
+        sum(refunded_amount) as refunds,
+        sum(extended_net_amount - refunded_amount) as net_after_refunds
 
-    from orders
+    from sales
 
-    where is_sale
-
-    group by currency_code
+    group by channel, currency_code
 
 )
 

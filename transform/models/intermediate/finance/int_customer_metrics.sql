@@ -12,6 +12,18 @@ facilities as (
 
 ),
 
+ranked as (
+
+    select
+        *,
+        row_number() over (
+            partition by customer_id, currency_code
+            order by opened_on desc, facility_id desc
+        ) = 1 as is_last
+    from facilities
+
+),
+
 -- A customer may borrow in several currencies, which are never added: each has a row of its own.
 borrowings as (
 
@@ -20,6 +32,7 @@ borrowings as (
         customer_id,
         currency_code,
 
+        max(case when is_last then facility_id end) as last_facility_id,
         count(*) as facility_count,
         count(case when status = 'ACTIVE' then facility_id end) as active_facility_count,
         count(case when status = 'DEFAULTED' then facility_id end) as defaulted_facility_count,
@@ -28,7 +41,7 @@ borrowings as (
         min(opened_on) as first_facility_opened_on,
         max(opened_on) as last_facility_opened_on
 
-    from facilities
+    from ranked
 
     group by customer_id, currency_code
 
@@ -40,6 +53,7 @@ final as (
 
         ---------- ids
         customers.customer_id,
+        borrowings.last_facility_id,
 
         ---------- strings
         customers.status,

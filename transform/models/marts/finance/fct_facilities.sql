@@ -17,6 +17,19 @@ performance as (
 
 ),
 
+accounts as (
+
+    select * from {{ ref('int_person_accounts') }}
+    where source_system = 'lana'
+
+),
+
+customers as (
+
+    select * from {{ ref('dim_customers') }}
+
+),
+
 final as (
 
     select
@@ -24,6 +37,7 @@ final as (
         ---------- ids
         facilities.facility_id,
         facilities.customer_id,
+        coalesce(customers.customer_key, {{ unknown_key() }}) as customer_key,
 
         ---------- strings
         facilities.status,
@@ -34,7 +48,9 @@ final as (
         {{ to_numeric('facilities.outstanding_balance', 28, 2) }} as outstanding_balance,
         {{ to_numeric('performance.disbursed_amount', 28, 2) }} as disbursed_amount,
         {{ to_numeric('performance.repaid_amount', 28, 2) }} as repaid_amount,
+        performance.payment_count,
         performance.repayment_ratio,
+        performance.days_to_first_payment,
         {{ to_numeric('facilities.annual_rate', 18, 6) }} as annual_rate,
 
         ---------- dates
@@ -42,6 +58,7 @@ final as (
 
         ---------- timestamps
         performance.first_disbursed_at,
+        performance.first_paid_at,
         performance.last_paid_at,
         facilities.updated_at
 
@@ -49,6 +66,14 @@ final as (
 
     left join performance
         on facilities.facility_id = performance.facility_id
+
+    left join accounts
+        on facilities.customer_id = accounts.account_id
+
+    left join customers
+        on
+            accounts.person_key = customers.person_key
+            and {{ is_valid_at('customers', 'facilities.created_at') }}
 
 )
 

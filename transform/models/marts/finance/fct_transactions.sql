@@ -11,27 +11,49 @@ transactions as (
 
 ),
 
+accounts as (
+
+    select * from {{ ref('int_person_accounts') }}
+    where source_system = 'lana'
+
+),
+
+customers as (
+
+    select * from {{ ref('dim_customers') }}
+
+),
+
 final as (
 
     select
 
         ---------- ids
-        transaction_id,
-        customer_id,
-        facility_id,
+        transactions.transaction_id,
+        transactions.customer_id,
+        coalesce(customers.customer_key, {{ unknown_key() }}) as customer_key,
+        transactions.facility_id,
 
         ---------- strings
-        transaction_type,
-        currency_code,
+        transactions.transaction_type,
+        transactions.currency_code,
 
         ---------- numerics
-        {{ to_numeric('amount', 28, 2) }} as amount,
+        {{ to_numeric('transactions.amount', 28, 2) }} as amount,
 
         ---------- timestamps
-        transacted_at,
-        updated_at
+        transactions.transacted_at,
+        transactions.updated_at
 
     from transactions
+
+    left join accounts
+        on transactions.customer_id = accounts.account_id
+
+    left join customers
+        on
+            accounts.person_key = customers.person_key
+            and {{ is_valid_at('customers', 'transactions.transacted_at') }}
 
 )
 
