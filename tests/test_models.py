@@ -10,8 +10,9 @@ from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
-from shop_tables import make_shop_tables
+from shop_tables import make_shop_tables, shop_tables
 
 ROOT = Path(__file__).parents[1]
 TRANSFORM = ROOT / "transform"
@@ -231,6 +232,46 @@ def test_total_sales(built: Project) -> None:
         ("app", "VND", 4, 3, 7, "3703703670571071.59", "0.00", "3703703670571071.59", "700.00")
         + ("3703703670570371.59",),
     ]
+
+
+def test_a_shop_that_was_never_loaded_is_empty(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path)
+    project.execute("drop schema raw_shopify cascade")
+    done = project.dbt("build", "--exclude-resource-type", "unit_test")
+    assert done.returncode == 0, done.stdout
+    assert "raw_shopify.orders was never loaded: it is empty" in done.stdout
+    columns = project.query(
+        "select column_name, data_type from information_schema.columns "
+        "where table_schema = 'staging' and table_name like 'stg_shopify%' order by all"
+    )
+    assert columns == built.query(
+        "select column_name, data_type from information_schema.columns "
+        "where table_schema = 'staging' and table_name like 'stg_shopify%' order by all"
+    )
+    total = "from reporting.total_sales order by 1, 2"
+    assert project.query(total) == built.query(total)
+    # Once it is loaded it is read.
+    make_shop_tables(project.warehouse, {"customers": [{"id": "gid://shopify/Customer/7"}]})
+    assert project.dbt("run", "--select", "stg_shopify__customers").returncode == 0
+    assert project.query("select customer_id from staging.stg_shopify__customers") == [(7,)]
+
+
+def test_the_shops_columns_are_declared_as_they_land() -> None:
+    sources = TRANSFORM / "models/staging/shopify/_shopify__sources.yml"
+    (shopify,) = yaml.safe_load(sources.read_text())["sources"]
+    names = {"bool": "boolean", "extension<arrow.json>": "json"}
+    names |= {"decimal128(38, 9)": "numeric(38, 9)", "timestamp[us, tz=UTC]": "timestamp"}
+    assert {
+        table["name"]: {column["name"]: column["data_type"] for column in table["columns"]}
+        for table in shopify["tables"]
+    } == {
+        stream: {
+            name: names.get(str(kind), str(kind))
+            for name, kind in zip(table.arrow_schema.names, table.arrow_schema.types, strict=True)
+            if not name.startswith("_sdc_")
+        }
+        for stream, table in shop_tables().items()
+    }
 
 
 def test_financial_summary(built: Project) -> None:
