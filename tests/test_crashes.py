@@ -38,7 +38,7 @@ def while_loading(name: str):
 def while_reading_the_shop(name: str):
     def strike(project: Project) -> None:
         # Orders are the last of the shop's streams but for what is read of them.
-        held = {"kind": "slow", "on": ["download"], "value": "30"}
+        held = {"kind": "slow", "on": ["download"], "value": "10"}
         project.shop.faults("POST", held)
         until(lambda: not project.shop.faults(), "the tap reading the shop's orders")
         kill(project.processes(*name.split()))
