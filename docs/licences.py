@@ -17,6 +17,10 @@ INTRODUCTION = """\
 Headwater itself is under the Apache License 2.0 (LICENSE). These are the packages that `uv sync`
 installs beside it, as each states its licence; none is copied into this repository.
 
+What is copied are the types, fields and arguments of Shopify's Admin API, without their
+descriptions, by which the sandbox's shop answers; they are under the ISC License, which lies beside
+them (`plugins/utilities/sandbox/headwater_sandbox/shopify/schema/LICENSE`).
+
 meltanolabs-tap-postgres, which the extractor extends, is under the Elastic License 2.0: free to use
 and change, but not to be offered to others as a managed service.
 """

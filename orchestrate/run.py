@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO
 
@@ -45,7 +46,6 @@ def run(job: str | None) -> int:
     job = job or nightly_job(os.environ.get("MELTANO_ENVIRONMENT"))
     with take_turn(ROOT / "output" / "run.lock") as lock:
         environment = os.environ | {"MELTANO_RUN_ID": str(uuid.uuid4())}
-        causes, last_words, first_raised, tracebacks = [], {}, {}, []
         with subprocess.Popen(
             ["meltano", "run", "--force", job],
             env=environment,
@@ -54,34 +54,42 @@ def run(job: str | None) -> int:
             text=True,
             errors="replace",
         ) as meltano:
-            for line in meltano.stderr:
-                # Meltano boxes a traceback when a loader ends before its tap; then the exception.
-                if line.startswith(BOX) or (tracebacks and tracebacks[-1].startswith("╰")):
-                    tracebacks.append(line)
-                    continue
-                plain = COLOUR.sub("", line)
-                step = (STEP.match(plain) or {"step": None})["step"]
-                words = LAST_WORDS.search(plain)
-                if not words and last_words and (step is None or step in last_words):
-                    if raised := RAISED.search(plain):
-                        first_raised.setdefault(step, raised["said"])
-                    continue
-                sys.stderr.write(line)
-                sys.stderr.flush()
-                if words:
-                    last_words[step] = words["said"]
-                elif cause := CAUSE.search(plain) or PROBLEM.search(plain):
-                    causes.append(f"  {cause['step']}: {cause['said']}\n")
+            causes = show(meltano.stderr)
         if meltano.returncode == 0:
             # An environment beside the default one says by itself where its warehouse is.
             through = ["meltano", "--log-level", "warning", "invoke"] if job != DEFAULT_JOB else []
             return subprocess.run([*through, "reconcile", "summary"], env=environment).returncode
-        for step, said in last_words.items():
-            raised = f" ({first_raised[step]})" if step in first_raised else ""
-            causes.append(f"  {step}: {said}{raised}\n")
-        why = dict.fromkeys(causes) or tracebacks
-        sys.stderr.writelines(["\n  The run did not end well.\n", *why])
+        sys.stderr.writelines(["\n  The run did not end well.\n", *causes])
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode
+
+
+def show(log: Iterable[str]) -> list[str]:
+    """Show Meltano's log without its tracebacks; returns why the run ended, a line per cause."""
+    causes, last_words, tracebacks = [], {}, []
+    for line in log:
+        # Meltano boxes a traceback when a loader ends before its tap; then the exception.
+        if line.startswith(BOX) or (tracebacks and tracebacks[-1].startswith("╰")):
+            tracebacks.append(line)
+            continue
+        plain = COLOUR.sub("", line)
+        step = (STEP.match(plain) or {"step": None})["step"]
+        words = LAST_WORDS.search(plain)
+        if last_words and step is None:  # Meltano says again what ended a tap's discovery
+            continue
+        if step in last_words and not words:
+            if raised := RAISED.search(plain):
+                last_words[step].append(raised["said"])
+            continue
+        sys.stderr.write(line)
+        sys.stderr.flush()
+        if words:
+            last_words[step] = [words["said"]]
+        elif cause := CAUSE.search(plain) or PROBLEM.search(plain):
+            causes.append(f"  {cause['step']}: {cause['said']}\n")
+    for step, (said, *raised) in last_words.items():
+        first = [*raised, said][0]
+        causes.append(f"  {step}: {first if said in first else f'{said} ({first})'}\n")
+    return list(dict.fromkeys(causes)) or tracebacks
 
 
 def nightly_job(environment: str | None) -> str:

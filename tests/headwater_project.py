@@ -153,7 +153,7 @@ class Project:
         assert done.code == 0, done.text
         rows = re.findall(r"^(\w+)\.(\w+) +([\d,]+) +([\d,]+) +([\d,]+)$", done.out, re.MULTILINE)
         return {
-            f"{schema}-{table}": {
+            table if schema == "shopify" else f"{schema}-{table}": {
                 what: int(number.replace(",", ""))
                 for what, number in zip(("inserted", "updated", "deleted"), numbers, strict=True)
             }

@@ -64,6 +64,7 @@ def own_server(project: Project, **changes: str) -> dict[str, str]:
         "POSTGRES_USER": server.user,
         "POSTGRES_PASSWORD": server.password,
         "POSTGRES_DB": server.database,
+        "SHOPIFY_SHOP": "rainbow-sandbox",
     } | changes
 
 

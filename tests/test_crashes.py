@@ -14,6 +14,7 @@ from headwater_project import (
     until,
     warehouse_tables,
 )
+from shop_documents import landed, sent, unlike
 
 
 @contextmanager
@@ -30,6 +31,17 @@ def while_loading(name: str):
     def strike(project: Project) -> None:
         with stuck(project, "headwater-tap-postgres", "--catalog"):
             kill(project.processes(*name.split()))
+
+    return strike
+
+
+def while_reading_the_shop(name: str):
+    def strike(project: Project) -> None:
+        # Orders are the last of the shop's streams but for what is read of them.
+        held = {"kind": "slow", "on": ["download"], "value": "10"}
+        project.shop.faults("POST", held)
+        until(lambda: not project.shop.faults(), "the tap reading the shop's orders")
+        kill(project.processes(*name.split()))
 
     return strike
 
@@ -52,6 +64,8 @@ def while_building(project: Project) -> None:
 STRIKES = {
     "tap": while_loading("headwater-tap-postgres --catalog"),
     "loader": while_loading("target-duckdb --config"),
+    "Shopify tap": while_reading_the_shop("tap-shopify --catalog"),
+    "Shopify loader": while_reading_the_shop("target-duckdb --config"),
     "meltano": while_loading("meltano run"),
     "reconcile": while_reconciling,
     "dbt": while_building,
@@ -99,4 +113,7 @@ def test_the_next_run_starts_by_itself_and_ends_right(project, snapshots):
     assert differences(source, warehouse, marked) == {}
     assert all(marked[stream] <= gone[stream] for stream in source)
     assert sum(rows.total() for rows in marked.values()) > 0
-    assert project.processes() == project.processes("postgres")
+    assert all(counts["source"] == counts["warehouse"] for counts in done.table.values())
+    assert unlike(landed(project), sent(project)) == []
+    servers = project.processes("postgres") + project.processes("headwater_sandbox.shopify.server")
+    assert {*project.processes()} == {*servers}

@@ -24,6 +24,7 @@ from google.cloud import bigquery
 from headwater_project import Done, Project, exact, project_in
 from headwater_sandbox.bigquery import Emulator, find_python
 from headwater_sandbox.postgres import ServerError
+from shop_documents import KINDS, sent
 
 LOCAL_PROJECT = "headwater"
 STARTED = dt.datetime.now(dt.UTC)
@@ -88,9 +89,13 @@ def first(project):
 
 
 @pytest.fixture(scope="module")
-def after_a_tick(project, first):
+def day(project, first):
+    return project[0].tick()
+
+
+@pytest.fixture(scope="module")
+def after_a_tick(project, day):
     project, emulator, _ = project
-    project.tick()
     done = project.make("run", MELTANO_ENVIRONMENT="emulator")
     assert done.code == 0, done.text
     return stage(project, emulator, done)
@@ -209,6 +214,32 @@ def test_the_terminal_shows_the_same_counts(first, after_a_tick):
     assert "BigQuery, project headwater" in after_a_tick.bigquery.out
 
 
+def test_every_stream_of_the_shop_is_reconciled(project, first, after_a_tick):
+    project, _, _ = project
+    for counts in (stage.bigquery.table for stage in (first, after_a_tick)):
+        assert counts.keys() > KINDS.keys()
+        assert all((counts[s]["lost"], counts[s]["later"]) == (0, 0) for s in KINDS)
+        assert all(counts[s]["source"] == counts[s]["warehouse"] > 0 for s in KINDS)
+    table = after_a_tick.bigquery.table
+    # Of the others the newest are compared.
+    for stream in ("orders", "customers", "products", "product_variants"):
+        assert table[stream]["source"] == len(sent(project)[stream])
+
+
+def test_what_a_day_did_is_counted(day, after_a_tick):
+    table = after_a_tick.bigquery.table
+    for stream, moved in day.items():
+        assert {what: table[stream][what] for what in moved} == moved, stream
+
+
+def test_what_is_not_selected_has_no_column(project, first):
+    _, emulator, _ = project
+    table = client(emulator).get_table("raw_shopify.customers")
+    assert {field.name for field in table.schema if not field.name.startswith("_sdc_")} == {
+        *("id", "firstName", "lastName", "email", "phone", "state", "createdAt", "updatedAt")
+    }
+
+
 def test_rounded_json_numbers_are_said(first):
     assert re.search(
         r"rainbow-products\.attributes: \d+ values have numbers that JSON in BigQuery holds only "
@@ -229,7 +260,7 @@ def test_jobs_carry_labels(first, project):
         job for job in client(emulator).list_jobs(max_results=10_000) if job.job_type == "load"
     ]
     streams = {job.labels.get("stream") for job in loads}
-    assert {"rainbow-orders", "lana-transactions"} <= streams
+    assert {"rainbow-orders", "lana-transactions", "orders", "order_refunds"} <= streams
     for job in loads:
         assert job.labels["app"] == "headwater"
         assert job.labels["environment"] == "emulator"
@@ -260,6 +291,50 @@ def test_a_loader_that_does_not_fit_the_environment_is_refused(project, environm
     assert done.code != 0
     assert len(re.findall(re.escape(said), done.text)) == 1
     assert project.state() == state
+
+
+def test_lines_that_are_lost_are_named_with_their_order(project, after_a_tick):
+    project, emulator, _ = project
+    theirs = sent(project)["orders"]
+    # Guests' ones too: any order that has lines.
+    id_ = next(i for i, order in theirs.items() if order["subtotalLineItemsQuantity"])
+    client(emulator).query_and_wait(
+        f"update raw_shopify.orders set lineItems = parse_json('[]') where id = '{id_}'"
+    )
+    select = ("--select", "assert_complete_order_lines")
+    done = project.meltano("--environment=emulator", "invoke", "dbt", "build", *select)
+    assert done.code != 0
+    since = theirs[id_]["updatedAt"]
+    assert (
+        f"Failure in the lines of 1 orders: {theirs[id_]['name']}; read it again: "
+        f"TAP_SHOPIFY_START_DATE={since} TAP_SHOPIFY__SELECT_FILTER='[\"orders\"]' meltano run "
+        "--full-refresh --state-id-suffix=repair tap-shopify target-bigquery"
+    ) in done.text
+
+
+def test_an_order_that_is_lost_is_named_and_one_that_is_deleted_marked(project, after_a_tick):
+    project, emulator, _ = project
+    theirs = sent(project)["orders"]
+    id_, gone, *_ = sorted(
+        (i for i, order in theirs.items() if order["transactions"]),
+        key=lambda i: theirs[i]["updatedAt"],
+    )
+    warehouse = client(emulator)
+    warehouse.query_and_wait(f"delete from raw_shopify.orders where id = '{id_}'")
+    with project.shop.writing() as connection, connection:
+        deleted = "delete from documents where json_extract(document, '$.id') = ?"
+        assert connection.execute(deleted, [gone]).rowcount == 1
+    done = project.meltano("--environment=emulator", "invoke", "reconcile", "check")
+    assert done.code != 0
+    marked = "select id from raw_shopify.{} where _sdc_deleted_at is not null"
+    assert gone in {row.id for row in warehouse.query_and_wait(marked.format("orders"))}
+    transactions = {row.id for row in warehouse.query_and_wait(marked.format("transactions"))}
+    assert {one["id"] for one in theirs[gone]["transactions"]} <= transactions
+    of_lost = {one["id"] for one in theirs[id_]["transactions"]}
+    assert not of_lost & transactions
+    at = theirs[id_]["updatedAt"][:10]
+    number = id_.rpartition("/")[2]
+    assert f"orders: 1 lost, of {at} to {at}: id = {number}; read it again: " in done.text
 
 
 @pytest.mark.parametrize("what", CANNOT)

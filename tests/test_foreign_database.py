@@ -45,6 +45,8 @@ def environment(server):
         "POSTGRES_PASSWORD": server.password,
         "POSTGRES_DB": server.database,
         "TAP_POSTGRES_FILTER_SCHEMAS": '["odd"]',
+        # The sandbox's shop stays down too; Postgres alone is read.
+        "SHOPIFY_SHOP": "acme",
         # A partitioned table is read by its own name.
         "TAP_POSTGRES__SELECT": '["odd-*.*", "!odd-readings_*.*"]',
         "TAP_POSTGRES__METADATA": '{"*": {"replication-method": "FULL_TABLE"}}',
@@ -75,6 +77,7 @@ def test_the_sandbox_is_not_started_beside_it(project, environment, loaded):
     assert done.code == 0
     assert "the sandbox's Postgres stays down" in done.text
     assert not project.server.is_running
+    assert not project.shop.is_running
 
 
 def test_changes_arrive_and_what_went_is_marked(project, server, environment, loaded):

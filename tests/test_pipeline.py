@@ -1,6 +1,7 @@
 """`make run`, again, after a day of business and after an interrupted run: what arrives, and what
 the person at the terminal sees of it."""
 
+import datetime as dt
 import re
 import shutil
 from collections import Counter
@@ -19,13 +20,19 @@ from headwater_project import (
     until,
     warehouse_tables,
 )
+from headwater_reconcile.shopify import parsed
+from shop_documents import KINDS, landed, sent, unlike
 
-STREAMS = {
+POSTGRES = {
     *("rainbow-customers", "rainbow-sellers", "rainbow-categories", "rainbow-brands"),
     *("rainbow-promotions", "rainbow-products", "rainbow-payments", "rainbow-orders"),
     *("rainbow-order_details", "lana-customers", "lana-facilities", "lana-transactions"),
 }
 WHOLE = {"rainbow-categories", "rainbow-brands", "rainbow-promotions", "rainbow-payments"}
+STREAMS = POSTGRES | KINDS.keys()
+# Which of them reconcile compares: those of the last days, by the time of the bookmark.
+COMPARED = {"transactions": "createdAt", "order_refunds": "updatedAt"}
+COMPARED_DAYS = 31
 OVERLAP = "1 hour"
 
 
@@ -36,8 +43,31 @@ class Stage:
     done: Done
     source: dict[str, Table]
     warehouse: dict[str, Table]
+    shop: dict[str, dict[str, dict]]
+    shop_landed: dict[str, dict[str, dict]]
     bookmarks: dict[str, dict]
     received: dict[str, int]
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """How many there are at the sources, by stream."""
+        tables = {stream: table.rows.total() for stream, table in self.source.items()}
+        return tables | {stream: len(rows) for stream, rows in self.shop.items()}
+
+    @property
+    def compared(self) -> dict[str, int]:
+        """How many of them reconcile counts, by stream."""
+        counted = self.rows
+        for stream, time in COMPARED.items():
+            bookmark = parsed(self.bookmarks[stream][time])
+            since = bookmark - dt.timedelta(COMPARED_DAYS)
+            times = [parsed(row[time]) for row in self.shop[stream].values()]
+            counted[stream] = sum(at >= since for at in times)
+        return counted
+
+    @property
+    def differences(self) -> dict | list:
+        return differences(self.source, self.warehouse) or unlike(self.shop_landed, self.shop)
 
 
 def stage(project: Project, done: Done) -> Stage:
@@ -51,13 +81,18 @@ def stage(project: Project, done: Done) -> Stage:
         done,
         source_tables(project.server.dsn, "rainbow", "lana"),
         warehouse_tables(project.warehouse),
-        project.bookmarks(),
+        sent(project),
+        landed(project),
+        project.bookmarks() | project.bookmarks("tap-shopify"),
         dict(received),
     )
 
 
 @pytest.fixture(scope="module")
 def first(project):
+    # So that the next day is one on which the shop deletes something too.
+    project.tick()
+    project.tick()
     return stage(project, project.make("run"))
 
 
@@ -92,9 +127,9 @@ def after_an_interrupted_run(project, after_a_tick):
 
 def marked(*stages: Stage) -> dict[str, Counter]:
     """What went between the stages, as it was before."""
-    gone: dict[str, Counter] = {stream: Counter() for stream in STREAMS}
+    gone: dict[str, Counter] = {stream: Counter() for stream in POSTGRES}
     for before, after in zip(stages, stages[1:], strict=False):
-        for stream in STREAMS:
+        for stream in POSTGRES:
             gone[stream] += before.source[stream].gone(after.source[stream])
     return gone
 
@@ -104,10 +139,11 @@ def test_the_terminal_shows_that_every_row_arrived(project, first):
     table = first.done.table
     assert table.keys() == STREAMS
     for stream, counts in table.items():
-        rows = first.source[stream].rows.total()
+        rows = first.rows[stream]
         assert rows > 0
         assert counts == {
-            **dict.fromkeys(("source", "warehouse", "inserted"), rows),
+            **dict.fromkeys(("source", "warehouse"), first.compared[stream]),
+            "inserted": rows,
             **dict.fromkeys(("updated", "deleted", "later", "lost"), 0),
         }
     assert "Every row arrived." in first.done.out
@@ -128,7 +164,7 @@ def test_the_warehouse_can_be_opened_as_the_terminal_says(project, first):
 
 
 def test_after_a_first_load_the_warehouse_equals_the_source(first):
-    assert differences(first.source, first.warehouse) == {}
+    assert not first.differences
 
 
 def test_the_comparison_sees_one_digit_and_one_row(tmp_path, project, first):
@@ -153,13 +189,12 @@ def test_the_comparison_sees_one_digit_and_one_row(tmp_path, project, first):
 def test_a_run_without_news_changes_nothing(first, again):
     assert again.done.code == 0, again.done.text
     for stream, counts in again.done.table.items():
-        rows = first.source[stream].rows.total()
         assert counts == {
-            **dict.fromkeys(("source", "warehouse"), rows),
+            **dict.fromkeys(("source", "warehouse"), first.compared[stream]),
             **dict.fromkeys(("inserted", "updated", "deleted", "later", "lost"), 0),
         }
     assert "Every row arrived." in again.done.out
-    assert differences(first.source, again.warehouse) == {}
+    assert not again.differences
 
 
 def test_after_a_tick_a_run_moves_what_the_tick_did(tick, after_a_tick):
@@ -169,14 +204,17 @@ def test_after_a_tick_a_run_moves_what_the_tick_did(tick, after_a_tick):
         for stream, counts in after_a_tick.done.table.items()
     }
     assert moved == tick
-    assert sum(counts["deleted"] for counts in tick.values()) > 0
-    assert all(counts["lost"] == 0 for counts in after_a_tick.done.table.values())
+    for streams in (POSTGRES, KINDS):
+        assert sum(tick[stream]["deleted"] for stream in streams) > 0
+    for stream, counts in after_a_tick.done.table.items():
+        assert (counts["later"], counts["lost"]) == (0, 0)
+        assert counts["source"] == counts["warehouse"] == after_a_tick.compared[stream]
 
 
 def test_after_a_tick_only_what_changed_and_the_overlap_is_read(project, again, after_a_tick):
     expected = {}
     with psycopg.connect(project.server.dsn) as connection:
-        for stream in STREAMS:
+        for stream in POSTGRES:
             where, since = "", None
             if stream not in WHOLE:
                 where = f"where updated_at >= %s::timestamptz - interval '{OVERLAP}'"
@@ -184,13 +222,22 @@ def test_after_a_tick_only_what_changed_and_the_overlap_is_read(project, again, 
             (expected[stream],) = connection.execute(
                 f"select count(*) from {stream.replace('-', '.')} {where}", since and [since]
             ).fetchone()
-    assert after_a_tick.received == expected
+    received = {stream: after_a_tick.received[stream] for stream in POSTGRES}
+    assert received == expected
+    # The shop's streams begin at the bookmark, whose row comes again.
+    for stream in ("orders", "customers", "products", "product_variants"):
+        since = parsed(again.bookmarks[stream]["updatedAt"])
+        rows = after_a_tick.shop[stream].values()
+        changed = sum(parsed(row["updatedAt"]) >= since for row in rows)
+        assert after_a_tick.received[stream] == changed < after_a_tick.rows[stream] / 2
     assert expected["rainbow-orders"] < after_a_tick.source["rainbow-orders"].rows.total() / 10
 
 
 def test_after_a_tick_the_warehouse_equals_the_source(again, after_a_tick):
     deleted = marked(again, after_a_tick)
     assert deleted["rainbow-order_details"]
+    assert again.shop["products"].keys() - after_a_tick.shop["products"].keys()
+    assert unlike(after_a_tick.shop_landed, after_a_tick.shop) == []
     assert differences(after_a_tick.source, after_a_tick.warehouse, deleted) == {}
 
 
@@ -202,3 +249,4 @@ def test_after_an_interrupted_run_the_warehouse_equals_the_source(
     assert "Every row arrived." in end.done.out
     deleted = marked(again, after_a_tick, end)
     assert differences(end.source, end.warehouse, deleted) == {}
+    assert unlike(end.shop_landed, end.shop) == []

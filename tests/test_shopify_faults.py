@@ -89,6 +89,7 @@ def test_a_token_that_ends_is_renewed_by_client_credentials(fresh):
         ("failed", "submit", {"value": "TIMEOUT"}, "Bulk operation failed: TIMEOUT"),
         ("500", "poll", {}, "HTTPError: HTTP Error 500: Internal Server Error"),
         ("truncated", "download", {}, "IncompleteRead"),
+        ("500", "download", {}, "KeyError: 'updatedAt'"),
         ("html", "query", {"root": "products"}, "JSONDecodeError: Expecting value: line 1 column"),
         ("revoked", "query", {"root": "products"}, "HTTPError: HTTP Error 401: Unauthorized"),
     ],

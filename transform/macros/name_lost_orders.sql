@@ -5,7 +5,7 @@
 {% macro name_lost_orders(results) %}
     {% for result in results
         if result.node.name == 'assert_complete_order_lines' and result.status == 'fail' %}
-        {% set orders = run_query(result.node.compiled_code ~ ' order by updated_at') %}
+        {% set orders = run_query(result.node.compiled_code ~ ' order by updated_at, order_name') %}
         {% set names = orders.columns['order_name'].values() %}
         {% set since = orders.columns['updated_at'].values()[0].strftime('%Y-%m-%dT%H:%M:%SZ') %}
         {% set loader = 'target-duckdb' if target.type == 'duckdb' else 'target-bigquery' %}
