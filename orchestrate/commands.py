@@ -23,8 +23,8 @@ PATIENCE_SECONDS = 3600
 RETRIES = 3
 # What may pass by itself, unless it says what will not.
 PASSING = re.compile(
-    r"connection (?:refused|reset|closed|timed out|failed)|could not connect|cannot connect|timed out"
-    r"|server closed|starting up|shutting down|too many (?:connections|clients|requests)"
+    r"connection (?:refused|reset|closed|timed out|failed)|could not connect|cannot connect"
+    r"|timed out|server closed|starting up|shutting down|too many (?:connections|clients|requests)"
     r"|name resolution|could not translate host|network is unreachable|broken pipe"
     r"|lock timeout|deadlock|(?:is|lock) held (?:by|in)|under way|throttled|rate ?limit"
     r"|\b(?:429|500|502|503|504)\b|temporar|unavailable|backenderror",

@@ -1,4 +1,4 @@
-"""One asset for each selected Singer stream: `meltano run` loads them, tap by tap, and reconciles."""
+"""One asset for each selected Singer stream: `meltano run` loads them, and reconciles."""
 
 import json
 import os
@@ -166,7 +166,7 @@ class Audit:
 
 
 def _only(tap: str, names: Sequence[str], every: Sequence[Stream]) -> dict[str, str]:
-    """The setting that keeps a tap to some of its streams; the state keeps what it has of others."""
+    """The setting that keeps a tap to some of its streams; the state keeps the others'."""
     if len(names) == len(every):
         return {}
     return {f"{tap.upper().replace('-', '_')}__SELECT_FILTER": json.dumps(names)}

@@ -1,4 +1,4 @@
-"""What the Meltano files declare, read without Meltano: environment, nightly job, streams, schedule.
+"""What the Meltano files declare, read without Meltano: environment, nightly job, streams.
 
 Importing this sets the environment's variables, as Meltano does for what it runs, so that dbt and
 the warehouse find the same settings.

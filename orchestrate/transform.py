@@ -1,4 +1,4 @@
-"""dbt's models, snapshots and seeds as assets, its tests as their checks: `dbt build` makes them."""
+"""dbt's models, snapshots and seeds as assets, its tests as their checks, made by `dbt build`."""
 
 import datetime as dt
 import json

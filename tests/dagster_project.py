@@ -1,0 +1,72 @@
+"""What Dagster knows of a project's runs, read from its own storage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dagster import DagsterEventType, DagsterInstance, DagsterRun
+from headwater_project import Done, Project
+
+MODULE = ("--module-name", "orchestrate.definitions")
+
+
+class Dagster:
+    """Dagster of one project; its home is the project's."""
+
+    def __init__(self, project: Project):
+        self.project = project
+        self.folder = project.output / "dagster"
+        project.environment |= {
+            "DAGSTER_HOME": str(project.root / "orchestrate"),
+            "HEADWATER_DAGSTER_DIR": str(self.folder),
+            "HEADWATER_RETRY_SECONDS": "0",
+        }
+
+    def materialize(self, selection: str, **environment: str) -> Done:
+        return self.project.run(
+            "dagster", "asset", "materialize", *MODULE, "--select", selection, **environment
+        )
+
+    @contextmanager
+    def instance(self) -> Iterator[DagsterInstance]:
+        with DagsterInstance.local_temp(str(self.folder)) as instance:
+            yield instance
+
+    def runs(self) -> list[DagsterRun]:
+        """The newest first."""
+        with self.instance() as instance:
+            return instance.get_runs()
+
+    def events(self, run: DagsterRun, *types: DagsterEventType) -> list:
+        with self.instance() as instance:
+            logs = instance.all_logs(run.run_id, of_type=set(types) or None)
+            return [log.dagster_event for log in logs if log.dagster_event]
+
+    def materialized(self, run: DagsterRun) -> list[str]:
+        """The assets of a run, in order, as often as they were made."""
+        return [
+            event.asset_key.to_user_string()
+            for event in self.events(run, DagsterEventType.ASSET_MATERIALIZATION)
+        ]
+
+    def metadata(self, run: DagsterRun, asset: str) -> dict:
+        (found,) = (
+            event.materialization.metadata
+            for event in self.events(run, DagsterEventType.ASSET_MATERIALIZATION)
+            if event.asset_key.to_user_string() == asset
+        )
+        return {name: value.value for name, value in found.items()}
+
+    def checks(self, run: DagsterRun) -> dict[tuple[str, str], bool]:
+        """By asset and check: whether it passed."""
+        return {
+            (check.asset_key.to_user_string(), check.check_name): check.passed
+            for event in self.events(run, DagsterEventType.ASSET_CHECK_EVALUATION)
+            if (check := event.asset_check_evaluation_data)
+        }
+
+    def errors(self, run: DagsterRun) -> str:
+        """What the failed steps of a run say, as the UI shows it."""
+        return "\n".join(
+            event.step_failure_data.error_display_string
+            for event in self.events(run, DagsterEventType.STEP_FAILURE)
+        )
