@@ -26,7 +26,7 @@ nightly: .venv/.synced ## The same through Dagster: the job that the schedule ru
 dagster: .venv/.synced ## Dagster's UI and its daemon, at http://127.0.0.1:3000
 	@sandbox up
 	@mkdir -p $(HEADWATER_DAGSTER_DIR)
-	@dagster dev --workspace orchestrate/workspace.yaml --host 127.0.0.1 --port $(or $(DAGSTER_PORT),3000)
+	@dagster dev --module-name orchestrate.definitions --host 127.0.0.1 --port $(or $(DAGSTER_PORT),3000)
 
 tick: .venv/.synced ## Let a day of business pass in the sandbox
 	@sandbox tick

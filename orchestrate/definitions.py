@@ -4,9 +4,11 @@ import os
 
 import dagster as dg
 
-from .automation import NIGHTLY, SCHEDULE
+from .automation import NIGHTLY, REFRESHING, SCHEDULE, SENSORS
 from .commands import meltano, turn
 from .extract_load import loaded_streams, source_tables
+from .notify import tell_failure, tell_recovery
+from .outside import history
 from .project import ENVIRONMENT, declared_job
 from .publish import published
 from .transform import PROJECT, Dbt, manifest, modelled, sources
@@ -24,6 +26,7 @@ defs = dg.Definitions(
     ],
     jobs=[NIGHTLY],
     schedules=[SCHEDULE],
+    sensors=[history(declared, dbt, SENSORS), REFRESHING, tell_failure, tell_recovery],
     resources={
         "meltano": meltano,
         "turn": turn,

@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from .automation import REFRESH
 from .commands import or_retry
 from .extract_load import OWNERS, POOL
 from .project import Job
@@ -17,6 +18,7 @@ def published(job: Job, models: dg.AssetsDefinition) -> dg.AssetsDefinition:
         kinds={"duckdb"},
         owners=OWNERS,
         description="The warehouse as people and reports read it; swapped in at once.",
+        automation_condition=REFRESH,
         pool=POOL,
         required_resource_keys={"meltano", "turn"},
     )

@@ -111,12 +111,11 @@ def take_turn(path: Path, patience: float = 0) -> IO[str]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read()
-            limit = patience if _is_alive(holder) else max(patience, PATIENCE_SECONDS)
+            limit = patience if holder(path) else max(patience, PATIENCE_SECONDS)
             if time.monotonic() - started > limit:
                 raise NoTurn(
-                    f"Another run is under way (process {holder}): start this one after it."
+                    f"Another run is under way (process {path.read_text()}): "
+                    "start this one after it."
                 ) from None
             time.sleep(0.2)
         else:
@@ -131,10 +130,11 @@ def take_turn(path: Path, patience: float = 0) -> IO[str]:
             return lock
 
 
-def _is_alive(holder: str) -> bool:
-    """Whether the process that took the lock is there, and not only what it had started."""
-    number, _, _ = holder.partition(",")
-    return number.isdecimal() and psutil.pid_exists(int(number))
+def holder(path: Path) -> str | None:
+    """The process that has the lock, None where there is none, or only what it had started."""
+    said = path.read_text() if path.exists() else ""
+    number, _, _ = said.partition(",")
+    return said if number.isdecimal() and psutil.pid_exists(int(number)) else None
 
 
 if __name__ == "__main__":

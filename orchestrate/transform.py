@@ -127,6 +127,8 @@ def modelled(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
     def build(context: dg.AssetExecutionContext) -> Iterator[Any]:
         # Where `dbt build` by hand leaves its results: the summary shows the newest.
         target = Path(os.environ["DBT_TARGET_PATH"])
+        # dbt notes it among its results: they are not from outside.
+        os.environ["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id
         invocation = context.resources.dbt.cli(["build"], context=context, target_path=target)
         try:
             for event in invocation.stream_raw_events():
