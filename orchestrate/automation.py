@@ -29,8 +29,6 @@ NIGHTLY = dg.define_asset_job(
     "nightly",
     dg.AssetSelection.all(),
     description="Everything, from the sources to the copy that people read.",
-    # The terminal gets what the tools say; the events are in the UI.
-    config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
 )
 (_declared,) = MELTANO["schedules"]
 SCHEDULE = dg.ScheduleDefinition(

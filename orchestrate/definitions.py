@@ -33,4 +33,6 @@ defs = dg.Definitions(
         "dbt": Dbt(project_dir=str(PROJECT), profiles_dir=os.environ["DBT_PROFILES_DIR"]),
     },
     executor=dg.in_process_executor,
+    # The terminal gets what the tools say; Dagster's events are in the UI.
+    loggers={"console": dg.colored_console_logger.configured({"log_level": "ERROR"})},
 )
