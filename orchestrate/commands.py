@@ -23,7 +23,7 @@ PATIENCE_SECONDS = 3600
 RETRIES = 3
 # What may pass by itself, unless it says what will not.
 PASSING = re.compile(
-    r"connection (?:refused|reset|closed|timed out|failed)|could not connect|cannot connect"
+    r"connection (?:refused|reset|closed|timed out)|could not connect|cannot connect"
     r"|timed out|server closed|starting up|shutting down|too many (?:connections|clients|requests)"
     r"|name resolution|could not translate host|network is unreachable|broken pipe"
     r"|lock timeout|deadlock|(?:is|lock) held (?:by|in)|under way|throttled|rate ?limit"
@@ -31,7 +31,7 @@ PASSING = re.compile(
     re.IGNORECASE,
 )
 LASTING = re.compile(
-    r"authentication|password|permission|denied|forbidden|unauthorized|\b40[13]\b|contract"
+    r"authentication|password|permi(?:ssion|tted)|pg_hba|denied|forbidden|unauthorized|\b40[13]\b|contract"
     r"|does not exist|not found|invalid",
     re.IGNORECASE,
 )

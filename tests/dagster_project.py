@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import DagsterEventType, DagsterInstance, DagsterRun
-from headwater_project import Done, Project
+from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun
+from headwater_project import Done, Project, until
 
 MODULE = ("--module-name", "orchestrate.definitions")
 
@@ -70,3 +70,36 @@ class Dagster:
             event.step_failure_data.error_display_string
             for event in self.events(run, DagsterEventType.STEP_FAILURE)
         )
+
+    def outside(self, asset: str) -> list:
+        """The materialisations of an asset that belong to no run here."""
+        with self.instance() as instance:
+            records = instance.fetch_materializations(AssetKey(asset.split("/")), limit=50).records
+            known = {run.run_id for run in instance.get_runs()}
+            return [r.asset_materialization for r in records if r.run_id not in known]
+
+    def start_daemon(self) -> None:
+        """Start it, and wait until it lives."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.project.start("dagster-daemon", "run", *MODULE)
+
+    def launch(self) -> None:
+        """Queue the job, for the daemon to start."""
+        done = self.project.run("dagster", "job", "launch", *MODULE, "--job", "nightly")
+        assert done.code == 0, done.text
+
+    def drain(self) -> None:
+        """Wait until no run is left to end."""
+        until(lambda: all(run.is_finished for run in self.runs()), "the end of all runs")
+
+    def ticks(self, sensor: str, count: int) -> None:
+        """Wait until a sensor has looked so many times more."""
+        with self.instance() as instance:
+            (state,) = (s for s in instance.all_instigator_state() if s.instigator_name == sensor)
+
+            def newest() -> int:
+                ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+                return int(ticks[0].tick_id) if ticks else 0
+
+            start = newest()
+            until(lambda: newest() >= start + count, f"{count} ticks of {sensor}")

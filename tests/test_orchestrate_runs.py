@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from dagster import DagsterEventType, DagsterRunStatus
 from dagster_project import Dagster
-from headwater_project import stuck
+from headwater_project import kill, stuck
 
 
 @pytest.fixture(scope="module")
@@ -116,3 +116,60 @@ def _attempts(log):
         re.findall(r"Beginning (?:\w+ )*sync of '([\w-]+)'", attempt)
         for attempt in log.split("Running command:")[1:]
     ]
+
+
+def test_a_tap_that_fails_for_good_leaves_what_was_committed(project, dagster, first):
+    running = project.start("make", "--assume-old=.venv/.synced", "nightly")
+    with stuck(project, "headwater-tap-postgres", "--catalog"):
+        kill(project.processes("headwater-tap-postgres", "--catalog"))
+    done = project.end(running)
+    assert done.code != 0
+    run = dagster.runs()[0]
+    assert run.status == DagsterRunStatus.FAILURE
+    assert dagster.events(run, DagsterEventType.STEP_UP_FOR_RETRY) == []
+    made = set(dagster.materialized(run))
+    assert "raw_lana/customers" in made
+    assert "raw_rainbow/order_details" in made
+    assert not {"raw_rainbow/orders", "raw_rainbow/products", "raw_rainbow/sellers"} & made
+    assert not [asset for asset in made if not asset.startswith("raw_")]
+
+
+def test_wrong_credentials_are_told_once_and_not_tried_again(project, dagster, first):
+    secret = "correct-horse-battery"  # pragma: allowlist secret
+    with psycopg.connect(project.server.dsn, autocommit=True) as connection:
+        connection.execute("create role stranger login password 'other'")
+    # The sandbox trusts whoever comes; what it refuses is a role that may not log in.
+    with psycopg.connect(project.server.dsn, autocommit=True) as connection:
+        connection.execute("alter role stranger nologin")
+    done = dagster.materialize(
+        "key:raw_lana/customers", POSTGRES_USER="stranger", POSTGRES_PASSWORD=secret
+    )
+    assert done.code != 0
+    run = dagster.runs()[0]
+    assert dagster.events(run, DagsterEventType.STEP_UP_FOR_RETRY) == []
+    assert dagster.materialized(run) == []
+    said = dagster.errors(run)
+    assert 'role "stranger" is not permitted to log in' in said
+    log = project.output / "logs" / run.run_id / "tap_postgres.log"
+    assert f"full log: {log}" in said
+    assert "Command exited with return code 1" in log.read_text()
+    assert secret not in done.text + said + log.read_text()
+
+
+def test_dbt_does_not_build_on_a_stream_that_lost_rows(project, dagster, first):
+    with duckdb.connect(str(project.warehouse)) as connection:
+        connection.execute("delete from raw_rainbow.order_details where order_id % 7 = 0")
+    done = project.make("nightly")
+    assert done.code != 0
+    run = dagster.runs()[0]
+    checks = dagster.checks(run)
+    failed = {asset for (asset, check), passed in checks.items() if not passed}
+    assert failed == {"raw_rainbow/order_details"}
+    assert checks["raw_rainbow/orders", "reconcile"]
+    assert "staging/stg_rainbow__order_details" not in dagster.materialized(run)
+    assert "warehouse_copy" not in dagster.materialized(run)
+    # What it says to do mends it, and the next night goes through.
+    repaired = project.meltano("run", "--full-refresh", "tap-postgres", "target-duckdb")
+    assert repaired.code == 0, repaired.text
+    done = project.make("nightly")
+    assert done.code == 0, done.text
