@@ -39,6 +39,14 @@ SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY|CREDENTIALS_JSON|WEBHOOK|POS
 SHOWN_LINES = 20
 
 
+def redacted(text: str) -> str:
+    """The text without the values of secret variables."""
+    for name, value in os.environ.items():
+        if SECRET.search(name) and len(value) > 3:
+            text = text.replace(value, "***")
+    return text
+
+
 class Log:
     """What a command says: redacted, to the step's own log and to a file."""
 
@@ -46,12 +54,10 @@ class Log:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file: IO[str] = path.open("a")
-        self._secrets = [v for k, v in os.environ.items() if SECRET.search(k) and len(v) > 3]
         self.lines: list[str] = []
 
     def info(self, line: str) -> None:
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
+        line = redacted(line)
         self.lines.append(COLOUR.sub("", line))
         self._file.write(f"{self.lines[-1]}\n")
         self._file.flush()

@@ -8,6 +8,7 @@ from typing import Any
 
 import dagster as dg
 from headwater_reconcile.warehouse import open_warehouse
+from headwater_target_warehouse.errors import LoadError
 from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES
 
 from .commands import or_retry
@@ -93,7 +94,7 @@ def loaded_streams(
     def load(context: dg.AssetExecutionContext) -> Iterator[Any]:
         chosen = {key: s for key, s in by_key.items() if key in context.selected_asset_keys}
         names = [stream.name for stream in chosen.values()]
-        before = Audit(context.run_id, failed=True) if context.retry_number else None
+        before = _audit(context, failed=True) if context.retry_number else None
         rest = [name for name in names if not (before and name in before.complete)]
         failure = None
         try:
@@ -102,7 +103,7 @@ def loaded_streams(
             )
         except dg.Failure as raised:
             failure = raised
-        after = Audit(context.run_id, failed=failure is not None)
+        after = _audit(context, failed=failure is not None)
         for key, stream in chosen.items():
             if stream.name in rest and stream.name in after.complete:
                 yield dg.MaterializeResult(asset_key=key, metadata=after.metadata(stream.name))
@@ -163,6 +164,13 @@ class Audit:
             passed=row["lost"] == 0 or row["mode"] == "off",
             metadata={name: row[name] for name in counts if row[name] is not None},
         )
+
+
+def _audit(context: dg.AssetExecutionContext, *, failed: bool) -> Audit:
+    try:
+        return Audit(context.run_id, failed=failed)
+    except LoadError as error:
+        raise or_retry(context, dg.Failure(str(error), allow_retries=False)) from None
 
 
 def _only(tap: str, names: Sequence[str], every: Sequence[Stream]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from packaging.version import Version
 from sqlglot.errors import SqlglotError
 
 from .automation import REFRESH
-from .commands import or_retry
+from .commands import or_retry, redacted
 from .extract_load import OWNERS, POOL
 from .lineage import column_lineage
 from .project import ROOT
@@ -141,7 +141,7 @@ def modelled(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
                     yield made
         except DagsterDbtCliRuntimeError as error:
             failure = dg.Failure(
-                f"{error}\n(full log: {target / 'dbt.log'})",
+                redacted(f"{error}\n(full log: {target / 'dbt.log'})"),
                 metadata={"log": dg.MetadataValue.path(target / "dbt.log")},
                 allow_retries=False,
             )

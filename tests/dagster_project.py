@@ -36,6 +36,11 @@ class Dagster:
         with self.instance() as instance:
             return instance.get_runs()
 
+    def run(self, run: DagsterRun) -> DagsterRun:
+        """The run as it is now."""
+        with self.instance() as instance:
+            return instance.get_run_by_id(run.run_id)
+
     def events(self, run: DagsterRun, *types: DagsterEventType) -> list:
         with self.instance() as instance:
             logs = instance.all_logs(run.run_id, of_type=set(types) or None)

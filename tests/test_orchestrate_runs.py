@@ -1,5 +1,6 @@
 """The graph, run: what is on each asset, what a failure leaves, what is tried again."""
 
+import json
 import re
 
 import duckdb
@@ -45,6 +46,15 @@ def test_nightly_makes_everything_and_ends_with_the_summary(project, dagster, fi
     checks = dagster.checks(run)
     assert all(checks.values())
     assert {(asset, "reconcile") for asset in streams(project)} <= set(checks)
+
+
+def test_every_stream_is_a_table_of_the_live_catalog(project, dagster, first):
+    done = project.meltano("--log-level", "warning", "invoke", "tap-postgres", "--discover")
+    assert done.code == 0, done.text
+    catalog = {stream["tap_stream_id"] for stream in json.loads(done.out)["streams"]}
+    (run,) = dagster.runs()[-1:]
+    made = {key.removeprefix("raw_") for key in dagster.materialized(run) if key[:4] == "raw_"}
+    assert made == {stream.replace("-", "/") for stream in catalog}
 
 
 def test_each_stream_says_what_the_loader_noted(project, dagster, first):
