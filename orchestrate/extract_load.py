@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from headwater_target_warehouse.errors import LoadError
 from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES
 
 from .commands import or_retry
-from .project import PLUGINS, ROOT, Job, Stream, streams
+from .project import PLUGINS, ROOT, Job, streams
 
 POOL = "warehouse"
 OWNERS = ["team:data-engineering"]
@@ -62,6 +62,7 @@ def loaded_streams(
     """
     loader = job.loaders[tap]
     by_key = {dg.AssetKey(stream.table): stream for stream in streams(tap)}
+    every = {stream.name for stream in by_key.values()}
     kinds = {"singer", PLUGINS["loaders"][loader]["namespace"]}
 
     @dg.multi_asset(
@@ -94,16 +95,15 @@ def loaded_streams(
     def load(context: dg.AssetExecutionContext) -> Iterator[Any]:
         chosen = {key: s for key, s in by_key.items() if key in context.selected_asset_keys}
         names = [stream.name for stream in chosen.values()]
-        before = _audit(context, failed=True) if context.retry_number else None
+        before = _audit(context, every, failed=True) if context.retry_number else None
         rest = [name for name in names if not (before and name in before.complete)]
         failure = None
         try:
-            context.resources.meltano.run(
-                context, tap, loader, *job.checks, **_only(tap, rest, by_key.values())
-            )
+            only = _only(tap, rest, every)
+            context.resources.meltano.run(context, tap, loader, *job.checks, **only)
         except dg.Failure as raised:
             failure = raised
-        after = _audit(context, failed=failure is not None)
+        after = _audit(context, every, failed=failure is not None)
         for key, stream in chosen.items():
             if stream.name in rest and stream.name in after.complete:
                 yield dg.MaterializeResult(asset_key=key, metadata=after.metadata(stream.name))
@@ -117,13 +117,13 @@ def loaded_streams(
 
 
 class Audit:
-    """What the loader and reconcile noted of a run.
+    """What the loader and reconcile noted of a run, for some streams.
 
     `complete`: what it loaded, by stream. Where the tap or the loader failed, the stream that was
     begun last is in doubt, whatever of it is committed.
     """
 
-    def __init__(self, run_id: str, *, failed: bool):
+    def __init__(self, run_id: str, names: Collection[str], *, failed: bool):
         path = Path(ROOT, os.environ.get("DUCKDB_PATH", "output/headwater.duckdb"))
         self.reconciled: dict[str, dict[str, Any]] = {}
         self.complete: dict[str, dict[str, Any]] = {}
@@ -135,7 +135,8 @@ class Audit:
             tables = {name: warehouse.quote(AUDIT_SCHEMA, name) for name in AUDIT_TABLES}
 
             def ask(sql: str) -> list[dict[str, Any]]:
-                return warehouse.query(sql.format(run_id=run_id, **tables)).to_pylist()
+                rows = warehouse.query(sql.format(run_id=run_id, **tables)).to_pylist()
+                return [row for row in rows if row["stream"] in names]
 
             # DuckDB sums integers to decimals.
             self.complete = {
@@ -166,14 +167,14 @@ class Audit:
         )
 
 
-def _audit(context: dg.AssetExecutionContext, *, failed: bool) -> Audit:
+def _audit(context: dg.AssetExecutionContext, names: Collection[str], *, failed: bool) -> Audit:
     try:
-        return Audit(context.run_id, failed=failed)
+        return Audit(context.run_id, names, failed=failed)
     except LoadError as error:
         raise or_retry(context, dg.Failure(str(error), allow_retries=False)) from None
 
 
-def _only(tap: str, names: Sequence[str], every: Sequence[Stream]) -> dict[str, str]:
+def _only(tap: str, names: Collection[str], every: Collection[str]) -> dict[str, str]:
     """The setting that keeps a tap to some of its streams; the state keeps the others'."""
     if len(names) == len(every):
         return {}

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun
+from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, EventRecordsFilter
 from headwater_project import Done, Project, until
 
 MODULE = ("--module-name", "orchestrate.definitions")
@@ -84,8 +84,12 @@ class Dagster:
             return [r.asset_materialization for r in records if r.run_id not in known]
 
     def start_daemon(self) -> None:
-        """Start it, and wait until it lives."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        # Two processes that make Dagster's databases at once would collide.
+        with self.instance() as instance:
+            instance.get_runs(limit=1)
+            instance.get_event_records(EventRecordsFilter(DagsterEventType.RUN_START), limit=1)
+            instance.all_instigator_state()
         self.project.start("dagster-daemon", "run", *MODULE)
 
     def launch(self) -> None:
