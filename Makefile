@@ -6,7 +6,8 @@
 UV := $(shell command -v uv || echo .tools/bin/uv)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PRE_COMMIT_HOME := $(CURDIR)/output/pre-commit
-# Dagster's settings, and where it keeps what it remembers.
+# Dagster's settings, where it keeps what it remembers, and where it finds orchestrate/.
+export PYTHONPATH := $(CURDIR)
 export DAGSTER_HOME ?= $(CURDIR)/orchestrate
 export HEADWATER_DAGSTER_DIR ?= $(CURDIR)/output/dagster
 # Compiled once, Meltano, dbt and the plugins start in half the time.

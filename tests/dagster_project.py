@@ -19,6 +19,7 @@ class Dagster:
             "DAGSTER_HOME": str(project.root / "orchestrate"),
             "HEADWATER_DAGSTER_DIR": str(self.folder),
             "HEADWATER_RETRY_SECONDS": "0",
+            "PYTHONPATH": str(project.root),
         }
 
     def materialize(self, selection: str, **environment: str) -> Done:
