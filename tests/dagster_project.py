@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, EventRecordsFilter
+from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from headwater_project import Done, Project, until
 
 MODULE = ("--module-name", "orchestrate.definitions")
@@ -89,7 +89,7 @@ class Dagster:
         # Two processes that make Dagster's databases at once would collide.
         with self.instance() as instance:
             instance.get_runs(limit=1)
-            instance.get_event_records(EventRecordsFilter(DagsterEventType.RUN_START), limit=1)
+            instance.fetch_run_status_changes(DagsterEventType.RUN_START, limit=1)
             instance.all_instigator_state()
         self.project.start("dagster-daemon", "run", *MODULE)
 
@@ -99,7 +99,11 @@ class Dagster:
         assert done.code == 0, done.text
 
     def drain(self) -> None:
-        """Wait until no run is left to end."""
+        """Drop what is queued, and wait until no run is left to end."""
+        with self.instance() as instance:
+            for run in self.runs():
+                if run.status == DagsterRunStatus.QUEUED:
+                    instance.report_run_canceled(run)
         until(lambda: all(run.is_finished for run in self.runs()), "the end of all runs")
 
     def ticks(self, sensor: str, count: int) -> None:
