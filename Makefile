@@ -1,11 +1,15 @@
 # What a newcomer types. `make` says what there is; each target is plain commands you can run too.
 .DEFAULT_GOAL := help
-.PHONY: help run tick test test-emulator check-bigquery doctor lint bench licences clean
+.PHONY: help run nightly dagster tick test test-emulator check-bigquery doctor lint bench licences clean
 
 # uv, on PATH or put into .tools, makes .venv from uv.lock.
 UV := $(shell command -v uv || echo .tools/bin/uv)
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PRE_COMMIT_HOME := $(CURDIR)/output/pre-commit
+# Dagster's settings, where it keeps what it remembers, and where it finds orchestrate/.
+export PYTHONPATH := $(CURDIR)
+export DAGSTER_HOME ?= $(CURDIR)/orchestrate
+export HEADWATER_DAGSTER_DIR ?= $(CURDIR)/output/dagster
 # Compiled once, Meltano, dbt and the plugins start in half the time.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -15,6 +19,15 @@ help: ## Say what there is
 run: .venv/.synced ## Postgres and Shopify to a modelled warehouse, and what arrived
 	@sandbox up
 	@python orchestrate/run.py
+
+nightly: .venv/.synced ## The same through Dagster: the job that the schedule runs at 2 AM, now
+	@sandbox up
+	@python orchestrate/run.py --dagster
+
+dagster: .venv/.synced ## Dagster's UI and its daemon, at http://127.0.0.1:3000
+	@sandbox up
+	@mkdir -p $(HEADWATER_DAGSTER_DIR)
+	@dagster dev --module-name orchestrate.definitions --host 127.0.0.1 --port $(or $(DAGSTER_PORT),3000)
 
 tick: .venv/.synced ## Let a day of business pass in the sandbox
 	@sandbox tick

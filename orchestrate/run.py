@@ -21,6 +21,7 @@ import psutil
 import yaml
 
 ROOT = Path(__file__).parents[1]
+LOCK = ROOT / "output" / "run.lock"
 DEFAULT_JOB = "nightly"
 # What a killed run has started ends by itself; until then it holds the lock.
 PATIENCE_SECONDS = 50
@@ -44,7 +45,7 @@ def run(job: str | None) -> int:
     """
     dotenv.load_dotenv(ROOT / ".env")  # Meltano reads it too; the summary does not
     job = job or nightly_job(os.environ.get("MELTANO_ENVIRONMENT"))
-    with take_turn(ROOT / "output" / "run.lock") as lock:
+    with take_turn(LOCK) as lock:
         environment = os.environ | {"MELTANO_RUN_ID": str(uuid.uuid4())}
         with subprocess.Popen(
             ["meltano", "run", "--force", job],
@@ -56,9 +57,7 @@ def run(job: str | None) -> int:
         ) as meltano:
             causes = show(meltano.stderr)
         if meltano.returncode == 0:
-            # An environment beside the default one says by itself where its warehouse is.
-            through = ["meltano", "--log-level", "warning", "invoke"] if job != DEFAULT_JOB else []
-            return subprocess.run([*through, "reconcile", "summary"], env=environment).returncode
+            return summarise(job, environment)
         sys.stderr.writelines(["\n  The run did not end well.\n", *causes])
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode
 
@@ -92,6 +91,22 @@ def show(log: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(causes)) or tracebacks
 
 
+def run_through_dagster() -> int:
+    """Run Dagster's job here and now, then print the summary; returns the exit code."""
+    dotenv.load_dotenv(ROOT / ".env")
+    command = ["job", "execute", "--module-name", "orchestrate.definitions", "--job", DEFAULT_JOB]
+    quiet = {"PYTHONWARNINGS": "ignore::FutureWarning"}  # Dagster prefers its cloud's command
+    code = subprocess.run(["dagster", *command], cwd=ROOT, env=os.environ | quiet).returncode
+    return code or summarise(nightly_job(os.environ.get("MELTANO_ENVIRONMENT")), dict(os.environ))
+
+
+def summarise(job: str, environment: dict[str, str]) -> int:
+    """Print what the newest run did; returns the exit code."""
+    # An environment beside the default one says by itself where its warehouse is.
+    through = ["meltano", "--log-level", "warning", "invoke"] if job != DEFAULT_JOB else []
+    return subprocess.run([*through, "reconcile", "summary"], env=environment).returncode
+
+
 def nightly_job(environment: str | None) -> str:
     """The environment's nightly job: what its annotations say, else `nightly`."""
     declared = yaml.safe_load((ROOT / "meltano.yml").read_text())["environments"]
@@ -99,26 +114,36 @@ def nightly_job(environment: str | None) -> str:
     return by_name.get(environment, {}).get("job", DEFAULT_JOB)
 
 
-def take_turn(path: Path) -> IO[str]:
+class NoTurn(Exception):
+    """The run cannot start; the message is one line that says what to do."""
+
+
+def take_turn(path: Path, patience: float = 0) -> IO[str]:
     """The lock file, locked; it stays so until the last process that has it open ends.
 
+    `patience`: how many seconds to wait for another run to end.
+
     Raises:
-        SystemExit: another run holds it, or its folder cannot be written.
+        NoTurn: another run holds it, or its folder cannot be written.
     """
     try:
         path.parent.mkdir(exist_ok=True)
         lock = path.open("a+")
     except OSError as error:
-        sys.exit(f"Cannot write to {path.parent}: {error.strerror}. Make it a writable folder.")
-    deadline = time.monotonic() + PATIENCE_SECONDS
+        raise NoTurn(
+            f"Cannot write to {path.parent}: {error.strerror}. Make it a writable folder."
+        ) from None
+    started = time.monotonic()
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            lock.seek(0)
-            holder = lock.read()
-            if _is_alive(holder) or time.monotonic() > deadline:
-                sys.exit(f"Another run is under way (process {holder}): start this one after it.")
+            limit = patience if holder(path) else max(patience, PATIENCE_SECONDS)
+            if time.monotonic() - started > limit:
+                raise NoTurn(
+                    f"Another run is under way (process {path.read_text()}): "
+                    "start this one after it."
+                ) from None
             time.sleep(0.2)
         else:
             lock.truncate(0)
@@ -126,14 +151,17 @@ def take_turn(path: Path) -> IO[str]:
                 lock.write(f"{os.getpid()}, since {time.strftime('%H:%M:%S')}")
                 lock.flush()
             except OSError as error:
-                sys.exit(f"Cannot write to {path.parent}: {error.strerror}. Make room on its disk.")
+                raise NoTurn(
+                    f"Cannot write to {path.parent}: {error.strerror}. Make room on its disk."
+                ) from None
             return lock
 
 
-def _is_alive(holder: str) -> bool:
-    """Whether the process that took the lock is there, and not only what it had started."""
-    number, _, _ = holder.partition(",")
-    return number.isdecimal() and psutil.pid_exists(int(number))
+def holder(path: Path) -> str | None:
+    """The process that has the lock, None where there is none, or only what it had started."""
+    said = path.read_text() if path.exists() else ""
+    number, _, _ = said.partition(",")
+    return said if number.isdecimal() and psutil.pid_exists(int(number)) else None
 
 
 if __name__ == "__main__":
@@ -141,4 +169,9 @@ if __name__ == "__main__":
     parser.add_argument(
         "job", nargs="?", help="its name; without it, the environment's nightly one"
     )
-    sys.exit(run(parser.parse_args().job))
+    parser.add_argument("--dagster", action="store_true", help="the nightly one, through Dagster")
+    arguments = parser.parse_args()
+    try:
+        sys.exit(run_through_dagster() if arguments.dagster else run(arguments.job))
+    except NoTurn as error:
+        sys.exit(str(error))

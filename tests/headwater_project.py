@@ -14,6 +14,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -32,7 +33,7 @@ FILES = ("meltano.yml", "extract", "load", "transform", "plugins", "orchestrate"
 # What the user may have set, and the tests must not see.
 FOREIGN = (
     *("POSTGRES", "PG", "DUCKDB", "BIGQUERY", "GCP", "GOOGLE", "DBT", "MELTANO", "TAP_", "TARGET_"),
-    *("RECONCILE", "SANDBOX", "SHOPIFY", "MAKE", "MFLAGS"),
+    *("RECONCILE", "SANDBOX", "SHOPIFY", "DAGSTER", "HEADWATER", "MAKE", "MFLAGS"),
 )
 COUNTS = ("source", "warehouse", "inserted", "updated", "deleted", "later", "lost")
 # By far more than anything takes; only what hangs reaches it.
@@ -230,6 +231,16 @@ def why(done: Done) -> str:
     lines = [line for line in after.splitlines() if not line.startswith("make: ***")]
     assert len(lines) == 1, lines
     return lines[0].strip()
+
+
+@contextmanager
+def stuck(project: Project, *reader: str) -> Iterator[psycopg.Connection]:
+    """A run whose process `reader` has come as far as rainbow.orders, and no further."""
+    with psycopg.connect(project.server.dsn) as connection:
+        until(lambda: project.processes(*reader), " ".join(reader))
+        connection.execute("lock table rainbow.orders")
+        until(project.server_waits, f"{reader[0]} reading rainbow.orders")
+        yield connection
 
 
 def project_in(directory: Path, **options: float) -> Iterator[Project]:

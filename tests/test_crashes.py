@@ -1,30 +1,18 @@
 """Killed with -9 anywhere, the next run starts by itself and ends right."""
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-import psycopg
 import pytest
 from headwater_project import (
     Project,
     differences,
     kill,
     source_tables,
+    stuck,
     until,
     warehouse_tables,
 )
 from shop_documents import landed, sent, unlike
-
-
-@contextmanager
-def stuck(project: Project, *reader: str) -> Iterator[None]:
-    """A run whose process `reader` has come as far as rainbow.orders, and no further."""
-    with psycopg.connect(project.server.dsn) as connection:
-        until(lambda: project.processes(*reader), " ".join(reader))
-        connection.execute("lock table rainbow.orders")
-        until(project.server_waits, f"{reader[0]} reading rainbow.orders")
-        yield
 
 
 def while_loading(name: str):

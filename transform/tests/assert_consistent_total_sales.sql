@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'total_sales'}}}) }}
 -- The report equals the raw order lines, by channel and currency. It reads the sources, and repeats
 -- which statuses are sales, on purpose: nothing between the two is taken on trust.
 with

@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'fct_transactions'}}}) }}
 -- A movement in another currency than its facility's would be in no sum of that facility.
 select
     transactions.transaction_id,

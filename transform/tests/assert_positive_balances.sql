@@ -1,3 +1,4 @@
+{{ config(meta={'dagster': {'ref': {'name': 'fct_facilities'}}}) }}
 -- Nobody owes less than nothing: not on a facility, not over all of a customer's facilities.
 select
     'facility' as owner,

@@ -1,0 +1,38 @@
+"""The asset graph: sources, streams, models, the copy that people read; the job, when it runs."""
+
+import os
+
+import dagster as dg
+
+from .automation import NIGHTLY, REFRESHING, SCHEDULE, SENSORS
+from .commands import meltano, turn
+from .extract_load import loaded_streams, source_tables
+from .notify import tell_failure, tell_recovery
+from .outside import history
+from .project import ENVIRONMENT, declared_job
+from .publish import published
+from .transform import PROJECT, Dbt, manifest, modelled, sources
+
+declared = declared_job(ENVIRONMENT)
+dbt = manifest()
+models = modelled(dbt)
+
+defs = dg.Definitions(
+    assets=[
+        *(table for tap in declared.loaders for table in source_tables(tap)),
+        *(loaded_streams(tap, declared, sources(dbt)) for tap in declared.loaders),
+        models,
+        published(declared, models),
+    ],
+    jobs=[NIGHTLY],
+    schedules=[SCHEDULE],
+    sensors=[history(declared, dbt, SENSORS), REFRESHING, tell_failure, tell_recovery],
+    resources={
+        "meltano": meltano,
+        "turn": turn,
+        "dbt": Dbt(project_dir=str(PROJECT), profiles_dir=os.environ["DBT_PROFILES_DIR"]),
+    },
+    executor=dg.in_process_executor,
+    # The terminal gets what the tools say; Dagster's events are in the UI.
+    loggers={"console": dg.colored_console_logger.configured({"log_level": "ERROR"})},
+)

@@ -1,0 +1,102 @@
+"""What was loaded and built outside of Dagster, from the histories that Meltano and dbt keep."""
+
+import datetime as dt
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import sqlalchemy as sa
+
+from .project import ENVIRONMENT, ROOT, Job, streams
+from .run import LOCK, holder
+from .transform import Translator
+
+BY_HAND = """
+select job_name, run_id, payload, ended_at
+from runs
+where state = 'SUCCESS' and coalesce("trigger", '') <> 'dagster' and ended_at > :since
+order by ended_at
+"""
+BEFORE_ALL = "0001-01-01 00:00:00"
+SUCCESS = ("success", "warn")
+
+
+def history(
+    job: Job, manifest: Mapping[str, Any], status: dg.DefaultSensorStatus
+) -> dg.SensorDefinition:
+    """A sensor that reports what was made by hand, so that what depends on it follows."""
+
+    @dg.sensor(
+        name="made_outside",
+        description="Reports syncs and builds that Meltano and dbt did outside of Dagster.",
+        minimum_interval_seconds=30,
+        default_status=status,
+    )
+    def made_outside(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        if process := holder(LOCK):
+            return dg.SkipReason(f"a run is under way (process {process})")
+        cursor = json.loads(context.cursor or "{}")
+        synced, cursor["meltano"] = _synced(job, cursor.get("meltano", BEFORE_ALL))
+        built, cursor["dbt"] = _built(manifest, cursor.get("dbt", BEFORE_ALL))
+        return dg.SensorResult(asset_events=[*synced, *built], cursor=json.dumps(cursor))
+
+    return made_outside
+
+
+def _synced(job: Job, since: str) -> tuple[list[dg.AssetMaterialization], str]:
+    """The streams of Meltano's runs that ended since then, and when the last did."""
+    path = ROOT / ".meltano" / "meltano.db"
+    uri = os.environ.get("MELTANO_DATABASE_URI")
+    if not uri and not path.exists():
+        return [], since
+    engine = sa.create_engine(uri or f"sqlite:///file:{path}?mode=ro&uri=true")
+    with engine.connect() as connection:
+        runs = connection.execute(sa.text(BY_HAND), {"since": since}).all()
+    engine.dispose()
+    taps = {f"{ENVIRONMENT}:{tap}-to-{loader}": tap for tap, loader in job.loaders.items()}
+    newest = {taps[run.job_name]: run for run in runs if run.job_name in taps}
+    return [
+        event for tap, run in newest.items() for event in _streams(tap, run.run_id, run.payload)
+    ], str(runs[-1].ended_at) if runs else since
+
+
+def _streams(tap: str, run_id: str, payload: str | None) -> Iterator[dg.AssetMaterialization]:
+    state = json.loads(payload or "{}").get("singer_state", {}).get("bookmarks", {})
+    for stream in streams(tap):
+        bookmark = state.get(stream.name)
+        if bookmark is not None:
+            newest = bookmark.get("replication_key_value")
+            yield dg.AssetMaterialization(
+                dg.AssetKey(stream.table),
+                description="Loaded by Meltano, outside of Dagster.",
+                metadata={"meltano_run_id": run_id}
+                | ({"newest_replication_value": newest} if newest else {}),
+            )
+
+
+def _built(manifest: Mapping[str, Any], since: str) -> tuple[list[dg.AssetMaterialization], str]:
+    """What dbt's newest build made, if that was by hand and since then, and when it was."""
+    path = Path(os.environ["DBT_TARGET_PATH"], "run_results.json")
+    try:
+        results = json.loads(path.read_text())
+        about = results["metadata"]
+        at = dt.datetime.fromisoformat(about["generated_at"]).strftime("%Y-%m-%d %H:%M:%S.%f")
+    except (OSError, ValueError):  # none yet, or it is being written
+        return [], since
+    if at <= since or "DAGSTER_RUN_ID" in about["env"]:
+        return [], since
+    translator = Translator()
+    return [
+        dg.AssetMaterialization(
+            translator.get_asset_spec(manifest, result["unique_id"], None).key,
+            description="Built by dbt, outside of Dagster.",
+            metadata={"invocation_id": about["invocation_id"]},
+        )
+        for result in results["results"]
+        if result["status"] in SUCCESS
+        and result["unique_id"] in manifest["nodes"]
+        and result["unique_id"].startswith(("model.", "snapshot.", "seed."))
+    ], at

@@ -1,0 +1,167 @@
+"""dbt's models, snapshots and seeds as assets, its tests as their checks, made by `dbt build`."""
+
+import datetime as dt
+import json
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster_dbt import DagsterDbtTranslator, DbtCliResource, dbt_assets
+from dagster_dbt.errors import DagsterDbtCliRuntimeError
+from packaging.version import Version
+from sqlglot.errors import SqlglotError
+
+from .automation import REFRESH
+from .commands import or_retry, redacted
+from .extract_load import OWNERS, POOL
+from .lineage import column_lineage
+from .project import ROOT
+
+PROJECT = ROOT / "transform"
+
+
+def manifest() -> dict[str, Any]:
+    """dbt's manifest, parsed again only when a file of the project is newer. Asks no warehouse.
+
+    Raises:
+        RuntimeError: dbt cannot parse the project; in its words.
+    """
+    target = ROOT / "output" / "dagster" / "dbt" / os.environ["DBT_TARGET"]
+    path = target / "manifest.json"
+    if not path.exists() or path.stat().st_mtime < _newest(PROJECT):
+        done = subprocess.run(
+            ["dbt", "--no-use-colors", "parse"],
+            env=os.environ | {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)},
+            capture_output=True,
+            text=True,
+        )
+        if done.returncode:
+            raise RuntimeError(f"dbt parse failed:\n{done.stdout}{done.stderr}")
+        path.touch()  # dbt leaves what it would write again as it is
+    return json.loads(path.read_text())
+
+
+def _newest(folder: Path) -> float:
+    """When a file was last written, added or removed; seconds."""
+    return max(
+        path.stat().st_mtime
+        for parent, folders, files in os.walk(folder)
+        if "__pycache__" not in parent
+        for path in (Path(parent), *(Path(parent, name) for name in files))
+    )
+
+
+class Dbt(DbtCliResource):
+    """dagster-dbt's resource, without the four seconds in which it asks dbt for its version and
+    makes an adapter: no part of it that this project uses needs them."""
+
+    @cached_property
+    def _cli_version(self) -> Version:
+        return Version(metadata.version("dbt-core"))
+
+    def _initialize_dbt_core_adapter(self, args: Sequence[str]) -> None:
+        return None
+
+
+class Translator(DagsterDbtTranslator):
+    """Groups by folder; everything else as dbt's files say."""
+
+    def get_group_name(self, dbt_resource_props: Mapping[str, Any]) -> str | None:
+        if dbt_resource_props["resource_type"] == "source":
+            return None
+        _, *folders, _ = dbt_resource_props["fqn"]
+        return "_".join(folders) or f"{dbt_resource_props['resource_type']}s"
+
+    def get_description(self, dbt_resource_props: Mapping[str, Any]) -> str:
+        return dbt_resource_props["description"]
+
+    def get_owners(self, dbt_resource_props: Mapping[str, Any]) -> list[str]:
+        return [*(super().get_owners(dbt_resource_props) or OWNERS)]
+
+    def get_automation_condition(
+        self, dbt_resource_props: Mapping[str, Any]
+    ) -> dg.AutomationCondition:
+        return REFRESH
+
+
+def sources(manifest: Mapping[str, Any]) -> dict[dg.AssetKey, dict[str, Any]]:
+    """What dbt's sources say of the assets that they are: description, columns, freshness."""
+    translator = Translator()
+    found = {}
+    for unique_id, source in manifest["sources"].items():
+        spec = translator.get_asset_spec(manifest, unique_id, None)
+        freshness = source["config"]["freshness"] or {}
+        found[spec.key] = {
+            "description": spec.description,
+            "metadata": {k: v for k, v in spec.metadata.items() if k == "dagster/column_schema"},
+            "freshness_policy": dg.FreshnessPolicy.time_window(
+                fail_window=_window(freshness["error_after"]),
+                warn_window=_window(freshness["warn_after"]),
+            )
+            if freshness.get("error_after", {}).get("count")
+            else None,
+        }
+    return found
+
+
+def _window(declared: Mapping[str, Any]) -> dt.timedelta:
+    return dt.timedelta(**{f"{declared['period']}s": declared["count"]})
+
+
+def modelled(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
+    """Everything that `dbt build` makes; any part of it, in one build."""
+    translator = Translator()
+
+    @dbt_assets(
+        manifest=manifest,
+        dagster_dbt_translator=translator,
+        name="dbt_build",
+        pool=POOL,
+        required_resource_keys={"dbt", "turn"},
+    )
+    def build(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        # Where `dbt build` by hand leaves its results: the summary shows the newest.
+        target = Path(os.environ["DBT_TARGET_PATH"])
+        # dbt notes it among its results: they are not from outside.
+        os.environ["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id
+        invocation = context.resources.dbt.cli(["build"], context=context, target_path=target)
+        try:
+            for event in invocation.stream_raw_events():
+                for made in event.to_default_asset_events(
+                    manifest, translator, context, target, invocation.project
+                ):
+                    if isinstance(made, dg.Output):
+                        more = _made_of(event.raw_event["data"], manifest, translator, target)
+                        made = made.with_metadata({**made.metadata, **more})
+                    yield made
+        except DagsterDbtCliRuntimeError as error:
+            failure = dg.Failure(
+                redacted(f"{error}\n(full log: {target / 'dbt.log'})"),
+                metadata={"log": dg.MetadataValue.path(target / "dbt.log")},
+                allow_retries=False,
+            )
+            raise or_retry(context, failure) from None
+
+    return build
+
+
+def _made_of(
+    finished: Mapping[str, Any], manifest: Mapping[str, Any], translator: Translator, target: Path
+) -> dict[str, Any]:
+    """Which columns a node was made from, and what the warehouse billed for it."""
+    node = manifest["nodes"][finished["node_info"]["unique_id"]]
+    response = finished.get("run_result", {}).get("adapter_response", {})
+    billed = {name: response[name] for name in ("bytes_billed",) if response.get(name) is not None}
+    path = target / "compiled" / node["package_name"] / node["original_file_path"]
+    if node["resource_type"] != "model" or not path.exists():
+        return billed
+    try:
+        lineage = column_lineage(path.read_text(), node, manifest, translator)
+    except SqlglotError:  # SQL that the warehouse took, and its parser does not know
+        return billed
+    return billed | {"dagster/column_lineage": lineage}

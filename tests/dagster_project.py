@@ -1,0 +1,119 @@
+"""What Dagster knows of a project's runs, read from its own storage."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
+from headwater_project import Done, Project, until
+
+MODULE = ("--module-name", "orchestrate.definitions")
+
+
+class Dagster:
+    """Dagster of one project; its home is the project's."""
+
+    def __init__(self, project: Project):
+        self.project = project
+        self.folder = project.output / "dagster"
+        project.environment |= {
+            "DAGSTER_HOME": str(project.root / "orchestrate"),
+            "HEADWATER_DAGSTER_DIR": str(self.folder),
+            "HEADWATER_RETRY_SECONDS": "0",
+            "PYTHONPATH": str(project.root),
+        }
+
+    def materialize(self, selection: str, **environment: str) -> Done:
+        return self.project.run(
+            "dagster", "asset", "materialize", *MODULE, "--select", selection, **environment
+        )
+
+    @contextmanager
+    def instance(self) -> Iterator[DagsterInstance]:
+        with DagsterInstance.local_temp(str(self.folder)) as instance:
+            yield instance
+
+    def runs(self) -> list[DagsterRun]:
+        """The newest first."""
+        with self.instance() as instance:
+            return instance.get_runs()
+
+    def run(self, run: DagsterRun) -> DagsterRun:
+        """The run as it is now."""
+        with self.instance() as instance:
+            return instance.get_run_by_id(run.run_id)
+
+    def events(self, run: DagsterRun, *types: DagsterEventType) -> list:
+        with self.instance() as instance:
+            logs = instance.all_logs(run.run_id, of_type=set(types) or None)
+            return [log.dagster_event for log in logs if log.dagster_event]
+
+    def materialized(self, run: DagsterRun) -> list[str]:
+        """The assets of a run, in order, as often as they were made."""
+        return [
+            event.asset_key.to_user_string()
+            for event in self.events(run, DagsterEventType.ASSET_MATERIALIZATION)
+        ]
+
+    def metadata(self, run: DagsterRun, asset: str) -> dict:
+        (found,) = (
+            event.materialization.metadata
+            for event in self.events(run, DagsterEventType.ASSET_MATERIALIZATION)
+            if event.asset_key.to_user_string() == asset
+        )
+        return {name: value.value for name, value in found.items()}
+
+    def checks(self, run: DagsterRun) -> dict[tuple[str, str], bool]:
+        """By asset and check: whether it passed."""
+        return {
+            (check.asset_key.to_user_string(), check.check_name): check.passed
+            for event in self.events(run, DagsterEventType.ASSET_CHECK_EVALUATION)
+            if (check := event.asset_check_evaluation_data)
+        }
+
+    def errors(self, run: DagsterRun) -> str:
+        """What the failed steps of a run say, as the UI shows it."""
+        return "\n".join(
+            event.step_failure_data.error_display_string
+            for event in self.events(run, DagsterEventType.STEP_FAILURE)
+        )
+
+    def outside(self, asset: str) -> list:
+        """The materialisations of an asset that belong to no run here."""
+        with self.instance() as instance:
+            records = instance.fetch_materializations(AssetKey(asset.split("/")), limit=50).records
+            known = {run.run_id for run in instance.get_runs()}
+            return [r.asset_materialization for r in records if r.run_id not in known]
+
+    def start_daemon(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Two processes that make Dagster's databases at once would collide.
+        with self.instance() as instance:
+            instance.get_runs(limit=1)
+            instance.fetch_run_status_changes(DagsterEventType.RUN_START, limit=1)
+            instance.all_instigator_state()
+        self.project.start("dagster-daemon", "run", *MODULE)
+
+    def launch(self) -> None:
+        """Queue the job, for the daemon to start."""
+        done = self.project.run("dagster", "job", "launch", *MODULE, "--job", "nightly")
+        assert done.code == 0, done.text
+
+    def drain(self) -> None:
+        """Drop what is queued, and wait until no run is left to end."""
+        with self.instance() as instance:
+            for run in self.runs():
+                if run.status == DagsterRunStatus.QUEUED:
+                    instance.report_run_canceled(run)
+        until(lambda: all(run.is_finished for run in self.runs()), "the end of all runs")
+
+    def ticks(self, sensor: str, count: int) -> None:
+        """Wait until a sensor has looked so many times more."""
+        with self.instance() as instance:
+            (state,) = (s for s in instance.all_instigator_state() if s.instigator_name == sensor)
+
+            def newest() -> int:
+                ticks = instance.get_ticks(state.instigator_origin_id, state.selector_id, limit=1)
+                return int(ticks[0].tick_id) if ticks else 0
+
+            start = newest()
+            until(lambda: newest() >= start + count, f"{count} ticks of {sensor}")

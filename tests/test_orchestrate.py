@@ -1,0 +1,173 @@
+"""The graph as it is declared: against the selection, the manifest, and the last one seen."""
+
+import json
+import sys
+
+import pytest
+import yaml
+from dagster_project import Dagster
+from headwater_project import ROOT, project_in
+
+SNAPSHOT = json.loads((ROOT / "tests/fixtures/definitions.json").read_text())
+SCRIPT = str(ROOT / "tests/definitions_snapshot.py")
+ASSETS = SNAPSHOT["assets"]
+# Nothing may be asked over the network, and the warehouse not be opened.
+ALONE = """
+import sys
+def refuse(event, arguments):
+    if event == "socket.connect" or (event == "open" and str(arguments[0]).endswith(".duckdb")):
+        raise SystemExit(f"{event} {arguments}")
+sys.addaudithook(refuse)
+import duckdb
+def connect(*arguments, **options):
+    raise SystemExit(f"duckdb {arguments}")
+duckdb.connect = connect
+import orchestrate.definitions
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    for project in project_in(tmp_path_factory.mktemp("project")):
+        Dagster(project)
+        # Warm: dbt has parsed, Python has compiled.
+        done = project.run(sys.executable, SCRIPT)
+        assert done.code == 0, done.text
+        yield project
+
+
+def taken(project):
+    done = project.run(sys.executable, SCRIPT)
+    assert done.code == 0, done.text
+    return json.loads(done.out)
+
+
+@pytest.fixture(scope="module")
+def manifest(project):
+    return json.loads((project.output / "dagster/dbt/duckdb/manifest.json").read_text())
+
+
+def selected():
+    """Stream names by tap, from the files alone."""
+    return {
+        plugin["name"]: {p.split(".")[0] for p in plugin["select"] if not p.startswith("!")}
+        for path in (ROOT / "extract").glob("*.meltano.yml")
+        for plugin in yaml.safe_load(path.read_text())["plugins"]["extractors"]
+    }
+
+
+def test_the_graph_is_the_one_last_seen(project):
+    assert taken(project) == SNAPSHOT, f"if that is meant: {SCRIPT} > tests/fixtures/…"
+
+
+def test_every_selected_stream_has_an_asset_and_its_source(project):
+    for streams in selected().values():
+        for stream in streams:
+            schema, _, table = stream.partition("-")
+            if table:
+                loaded = ASSETS[f"raw_{schema}/{table}"]
+                assert loaded["deps"] == [f"postgres/{schema}/{table}"]
+                assert loaded["checks"] == ["reconcile (blocking)"]
+                assert not ASSETS[f"postgres/{schema}/{table}"]["executable"]
+    loaded = [key for key in ASSETS if key.startswith("raw_")]
+    assert len(loaded) == sum(map(len, selected().values()))
+
+
+def test_every_model_has_its_upstream_and_nothing_is_orphaned(manifest):
+    nodes = [
+        n for n in manifest["nodes"].values() if n["resource_type"] in ("model", "snapshot", "seed")
+    ]
+    dbt = {key for key, asset in ASSETS.items() if "dbt" in asset["kinds"]}
+    assert len(dbt) == len(nodes)
+    seeds = {n["name"] for n in nodes if n["resource_type"] == "seed"}
+    assert all(ASSETS[key]["deps"] or key.split("/")[-1] in seeds for key in dbt)
+    read = {dep for asset in ASSETS.values() for dep in asset["deps"]}
+    assert read <= ASSETS.keys()
+    assert ASSETS.keys() - read == {"warehouse_copy"}
+
+
+def test_every_dbt_test_is_a_check(manifest):
+    tests = {n["name"] for n in manifest["nodes"].values() if n["resource_type"] == "test"}
+    checks = {check.split(" ")[0] for asset in ASSETS.values() for check in asset["checks"]}
+    assert checks == tests | {"reconcile"}
+
+
+def test_what_dbt_says_of_a_table_is_on_its_asset():
+    for key, asset in ASSETS.items():
+        if asset["executable"]:
+            assert asset["owners"], key
+            assert asset["pools"] == ["warehouse"], key
+        if "dbt" in asset["kinds"]:
+            assert asset["columns"], key
+            assert asset["automated"], key
+        if key.startswith("raw_"):
+            assert asset["fresh"], key
+            assert not asset["automated"], key
+        assert asset["described"], key
+
+
+def test_there_is_one_schedule_and_it_is_meltano_s(project):
+    (declared,) = yaml.safe_load((ROOT / "meltano.yml").read_text())["schedules"]
+    timezone = declared["annotations"]["headwater"]["timezone"]
+    assert SNAPSHOT["schedules"] == {
+        declared["name"]: [declared["interval"], timezone, "STOPPED"],
+    }
+
+
+def test_in_prod_everything_runs_by_itself_and_bigquery_is_loaded(project):
+    # dbt parses without a connection; no account is there.
+    done = project.run(
+        sys.executable,
+        SCRIPT,
+        MELTANO_ENVIRONMENT="prod",
+        GCP_PROJECT_ID="acme",
+        HEADWATER_WEBHOOK_URL="http://127.0.0.1:1/hook",
+    )
+    assert done.code == 0, done.text
+    prod = json.loads(done.out)
+    assert prod["assets"].keys() == SNAPSHOT["assets"].keys()
+    assert [status for *_, status in prod["schedules"].values()] == ["RUNNING"]
+    assert set(prod["sensors"].values()) == {"RUNNING"}
+    assert prod["assets"]["raw_rainbow/orders"]["kinds"] == ["bigquery", "singer"]
+
+
+def test_a_table_added_to_the_selection_is_an_asset(project):
+    path = project.root / "extract/extractors.meltano.yml"
+    before = path.read_text()
+    path.write_text(
+        before.replace("    - rainbow-sellers.*\n", "    - rainbow-sellers.*\n    - lana-x.*\n")
+    )
+    try:
+        assert taken(project)["assets"]["raw_lana/x"]["deps"] == ["postgres/lana/x"]
+        path.write_text(before.replace("- rainbow-sellers.*", "- rainbow-*.*"))
+        refused = project.run(sys.executable, SCRIPT)
+    finally:
+        path.write_text(before)
+    assert refused.code == 1
+    assert "tap-postgres selects rainbow-*: name each stream, for its asset" in refused.err
+
+
+def test_loading_connects_to_nothing(project):
+    done = project.run(sys.executable, "-c", ALONE)
+    assert done.code == 0, done.text
+    assert not project.warehouse.exists()
+
+
+def test_dbt_parses_only_what_changed(project):
+    manifest = project.output / "dagster/dbt/duckdb/manifest.json"
+    before = manifest.stat().st_mtime_ns
+    taken(project)
+    assert manifest.stat().st_mtime_ns == before
+    model = project.root / "transform/models/reporting/total_sales.sql"
+    text = model.read_text()
+    try:
+        model.write_text(f"{text}\n-- changed")
+        taken(project)
+        assert manifest.stat().st_mtime_ns > before
+        model.write_text("{{ ref('nowhere') }}")
+        refused = project.run(sys.executable, SCRIPT)
+    finally:
+        model.write_text(text)
+    assert refused.code == 1
+    assert "dbt parse failed" in refused.err
+    assert "nowhere" in refused.err
