@@ -5,7 +5,9 @@ which imports first and then reports the seconds of the work and its peak memory
 ratio take turns, and medians are compared. shop: each stream in one run of the tap into the
 warehouse, beside what the tap waited for the stand-in. models: dbt in a project of its own at
 SCALE=1 and at SCALE=10: whole, then after each of three days, whose medians are compared model by
-model. nights: the whole job through Dagster beside the same by hand. Writes output/bench.json, a list of {case, metric, value, unit}.
+model. nights: the whole job through Dagster beside the same by hand.
+
+Writes output/bench.json, a list of {case, metric, value, unit}.
 """
 
 import argparse
