@@ -315,7 +315,8 @@ def test_lines_that_are_lost_are_named_with_their_order(project, after_a_tick):
 def test_an_order_that_is_lost_is_named_and_one_that_is_deleted_marked(project, after_a_tick):
     project, emulator, _ = project
     theirs = sent(project)["orders"]
-    id_, gone, *_ = sorted(
+    # Far apart: in one month, one that is lost and one that is deleted leave the count as it was.
+    id_, *_, gone = sorted(
         (i for i, order in theirs.items() if order["transactions"]),
         key=lambda i: theirs[i]["updatedAt"],
     )
