@@ -9,7 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from click.testing import CliRunner
-from headwater_reconcile import shopify
+from headwater_reconcile import shopify, windows
 from headwater_reconcile.cli import main
 from headwater_sandbox.shopify import store
 from headwater_sandbox.shopify.faults import KINDS
@@ -297,12 +297,24 @@ def test_deleted_at_the_shop_is_marked(orders):
     assert orders.found("orders") == orders.found("order_refunds") == counts(4, 4)
 
 
-def test_loss_is_not_hidden_by_a_deletion_of_another_month(shop):
+@pytest.mark.parametrize("listed_rows", [windows.LISTED_ROWS, 0])
+def test_loss_is_not_hidden_by_a_deletion_of_another_month(shop, monkeypatch, listed_rows):
+    monkeypatch.setattr(windows, "LISTED_ROWS", listed_rows)
     shop.remove("Customer", 2)
     shop.sql(f"delete from raw_shopify.customers where id = '{gid('Customer', 7)}'")
     result = shop.check()
     assert shop.found("customers") == counts(11, 10, deleted=1, lost=1)
     assert "id = 7;" in result.stderr
+
+
+def test_loss_is_not_hidden_by_a_deletion_of_the_same_month(shop):
+    shop.put("Customer", 20, "2026-02-20T08:00:00Z")
+    shop.load("customers", state={})
+    shop.remove("Customer", 2)
+    shop.sql(f"delete from raw_shopify.customers where id = '{gid('Customer', 20)}'")
+    result = shop.check()
+    assert shop.found("customers") == counts(12, 11, deleted=1, lost=1)
+    assert "id = 20;" in result.stderr
 
 
 def test_changes_after_the_read_are_later(orders):
