@@ -47,6 +47,13 @@ class Reader:
                 raise MissingRelation(found[1] or found[2]) from None
             raise LoadError(str(error).splitlines()[0]) from None
 
+    def view(self, name: str) -> pa.Table | None:
+        """All rows of a reporting view; None where it has not been built."""
+        try:
+            return self.query(f"select * from reporting.{name}")
+        except MissingRelation:
+            return None
+
 
 @contextmanager
 def open_warehouse() -> Iterator[Reader]:
@@ -64,5 +71,5 @@ def open_warehouse() -> Iterator[Reader]:
         raise LoadError(
             f"there is no {path} to read: load, and run `meltano invoke reconcile publish`"
         )
-    with duckdb.connect(str(path), read_only=True, config={"TimeZone": "UTC"}) as connection:
+    with duckdb.connect(str(path), read_only=True) as connection:
         yield Reader(lambda sql: connection.execute(sql).to_arrow_table())
