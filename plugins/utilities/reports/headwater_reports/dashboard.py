@@ -7,7 +7,7 @@ each choice of the filters, and the page only picks among them, so that no numbe
 
 import datetime as dt
 import json
-from collections.abc import Iterable
+from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -19,16 +19,17 @@ import pyarrow as pa
 import vl_convert
 import yaml
 
-from headwater_reports.warehouse import Reader
+from headwater_reports.warehouse import MissingRelation, Reader
 
 # Says when the data was loaded; every page reads it.
 FRESHNESS = "data_freshness"
+ALL = "all"
 UNITS = ("text", "key", "period", "day", "time", "count", "amount", "ratio", "seconds", "number")
 _PANEL = {"title", "about", "view", "columns", "chart", "split", "pick", "sort", "height", "wide"}
 # Colours are CSS variables, so that a chart follows the page into dark mode and onto paper.
-_CONFIG = {
+CONFIG = {
     "background": None,
-    "font": "inherit",
+    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif",  # page.css's
     "customFormatTypes": True,
     "numberFormatType": "compact",
     "view": {"stroke": None},
@@ -41,6 +42,8 @@ _CONFIG = {
         "titleFontWeight": "normal",
         "labelFontSize": 12,
         "titleFontSize": 12,
+        "labelOverlap": "greedy",
+        "labelSeparation": 8,
     },
     "axisY": {"domain": False, "ticks": False, "labelPadding": 8},
     "axisX": {"grid": False},
@@ -101,7 +104,8 @@ def _load(path: Path, columns: dict[str, dict[str, str]]) -> Dashboard:
             raise DashboardError(f"{where}: there is no {', '.join(sorted(wrong))}")
         if missing := {"title", "view", "columns", "chart"} - panel.keys():
             raise DashboardError(f"{where}: {', '.join(sorted(missing))} missing")
-        if unknown := set(panel["columns"]) - columns.keys():
+        named = {*panel["columns"], *(name.removeprefix("-") for name in panel.get("sort", []))}
+        if unknown := named - columns.keys():
             raise DashboardError(f"{where}: columns.yml does not name {', '.join(sorted(unknown))}")
         try:
             vl_convert.vegalite_to_vega(_vega_lite(panel, columns))
@@ -110,26 +114,67 @@ def _load(path: Path, columns: dict[str, dict[str, str]]) -> Dashboard:
     return Dashboard(path.stem, declared, columns)
 
 
-def render(dashboards: list[Dashboard], reader: Reader) -> dict[str, str]:
-    """The text of each page and of the index, by file name."""
-    views = {view: reader.read(view) for d in dashboards for view in d.views}
-    freshness = views[FRESHNESS]
-    loaded_at = freshness["loaded_at"][0].as_py() if freshness else None
-    shared = {
-        "loaded_at": f"{loaded_at.replace(tzinfo=None).isoformat()}Z" if loaded_at else None,
-        "rendered_at": f"{dt.datetime.now(dt.UTC):%Y-%m-%dT%H:%M:%SZ}",
+def build(reader: Reader, source: Path, output: Path) -> list[Path]:
+    """Render every dashboard of `source` and the index of all reports into `output`; returns them.
+
+    Raises:
+        DashboardError: a declaration is wrong; then nothing is written.
+        LoadError: the warehouse cannot answer.
+    """
+    dashboards = load_dashboards(source)
+    views = {view: _read(reader, view) for d in dashboards for view in d.views}
+    contents = [_content(dashboard, views) for dashboard in dashboards]
+    shared = {"loaded_at": loaded_at(views[FRESHNESS]), "pages": navigation(source)}
+    pages = {
+        content["name"]: page("page.html.j2", content["name"], page=content, **shared)
+        for content in contents
     }
-    pages = [_content(dashboard, views) | shared for dashboard in dashboards]
-    titles = [{"name": page["name"], "title": page["title"]} for page in pages]
-    templates = _templates()
-    made = {
-        f"{page['name']}.html": templates.get_template("page.html.j2").render(
-            page=page, pages=titles, vega=_vega(), data=_embedded(page)
-        )
-        for page in pages
-    }
-    index = templates.get_template("index.html.j2")
-    return made | {"index.html": index.render(pages=pages, data=_embedded(shared), **shared)}
+    pages["index"] = page("index.html.j2", "index", contents=contents, **shared)
+    paths = [output / f"{name}.html" for name in pages]
+    for path, text in zip(paths, pages.values(), strict=True):
+        write(path, text.encode())
+    return paths
+
+
+def navigation(source: Path) -> list[dict[str, str]]:
+    """Name and title of all reports, in order."""
+    index = yaml.safe_load((source / "index.yml").read_text())
+    titles = [
+        {"name": name, "title": yaml.safe_load(path.read_text())["title"]}
+        for name in index["dashboards"]
+        for path in [source / "dashboards" / f"{name}.yml"]
+    ]
+    return titles + index["notebooks"]
+
+
+def loaded_at(freshness: pa.Table | None) -> str | None:
+    """When data last came into the warehouse, as JSON says it; None if it never did."""
+    return _plain(freshness["loaded_at"][0].as_py()) if freshness else None
+
+
+def page(template: str, current: str, *, loaded_at: str | None, **content: Any) -> str:
+    """A page's text; `current`: its name, `loaded_at`: the time of the data."""
+    times = {"loaded_at": loaded_at, "rendered_at": _plain(dt.datetime.now(dt.UTC))}
+    data = embedded({**content.get("page", {}), **times})
+    return _templates().get_template(template).render(
+        current=current, data=data, vega=vega, **times, **content
+    )
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write aside and move into place: who reads sees the old file or the new one, whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    new.write_bytes(content)
+    new.replace(path)
+
+
+def _read(reader: Reader, view: str) -> pa.Table | None:
+    """All rows of a reporting view, None where it has not been built."""
+    try:
+        return reader.query(f"select * from reporting.{view}")
+    except MissingRelation:
+        return None
 
 
 def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[str, Any]:
@@ -139,7 +184,8 @@ def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[st
     wanted: dict[str, set[str]] = {declared["headline"]["view"]: set(numbers)}
     panels = []
     for number, panel in enumerate(declared["panels"], 1):
-        wanted.setdefault(panel["view"], set()).update(panel["columns"])
+        sort = [name.removeprefix("-") for name in panel.get("sort", [])]
+        wanted.setdefault(panel["view"], set()).update(panel["columns"], sort)
         spec = _vega_lite(panel, columns)
         vega = vl_convert.vegalite_to_vega(spec)
         panels.append({"id": f"panel-{number}", **panel, "chart": vega})
@@ -150,13 +196,40 @@ def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[st
         "about": declared["about"],
         "filters": declared["filters"],
         "headline": declared["headline"],
+        "facts": _facts(dashboard, views[declared["headline"]["view"]]),
         "panels": panels,
         "columns": {name: columns[name] for name in columns if name in used},
         "views": {
-            view: _packed(views[view], [*declared["filters"], *sorted(names)])
+            view: _packed(views[view], list(declared["filters"]), sorted(names))
             for view, names in wanted.items()
         },
     }
+
+
+def _facts(dashboard: Dashboard, table: pa.Table | None) -> dict[str, str]:
+    """The first headline numbers by label, as the page opens and the index shows them."""
+    rows = table.to_pylist() if table else []
+    for name in dashboard.declared["filters"]:
+        found = Counter(row[name] for row in rows if name in row)
+        opens = ALL if ALL in found else next(iter(found.most_common(1)), (None,))[0]
+        rows = [row for row in rows if row.get(name) == opens]
+    facts = {}
+    for number in dashboard.declared["headline"]["numbers"][:3] if rows else []:
+        column = dashboard.columns[number["column"]]
+        value = _shown(rows[0][number["column"]], column["unit"])
+        currency = rows[0].get("currency_code") if column["unit"] == "amount" else None
+        label = number.get("label") or column["label"]
+        facts[label] = f"{value} {currency}" if currency else value
+    return facts
+
+
+def _shown(value: Any, unit: str) -> str:
+    """A value as people read it; the pages' script says the same."""
+    if value is None:
+        return "–"
+    if unit == "ratio":
+        return f"{100 * value:.1f} %"
+    return f"{value:,.0f}" if unit in ("count", "amount", "number") else str(value)
 
 
 def _vega_lite(panel: dict[str, Any], columns: dict[str, dict[str, str]]) -> dict[str, Any]:
@@ -178,23 +251,22 @@ def _vega_lite(panel: dict[str, Any], columns: dict[str, dict[str, str]]) -> dic
         "height": panel.get("height", 260),
         "autosize": {"type": "fit-x", "contains": "padding"},
         **chart,
-        "config": _CONFIG,
+        "config": CONFIG,
     }
 
 
-def _packed(table: pa.Table | None, names: Iterable[str]) -> dict[str, Any] | None:
+def _packed(
+    table: pa.Table | None, filters: list[str], names: list[str]
+) -> dict[str, Any] | None:
     """The columns of a view that a page shows; None if the view or one of them is missing.
 
-    A column that repeats itself is {"values": the different ones, "codes": which one each row has}.
+    Not every view is split by every filter. A column that repeats itself is {"values": the different
+    ones, "codes": which one each row has}.
     """
-    if table is None:
+    if table is None or not set(names) <= set(table.column_names):
         return None
     packed = {}
-    for name in dict.fromkeys(names):
-        if name not in table.column_names:
-            if name in FILTERS:
-                continue  # not every view is split by every filter
-            return None
+    for name in dict.fromkeys([*(f for f in filters if f in table.column_names), *names]):
         values = [_plain(value) for value in table[name].to_pylist()]
         different = {value: code for code, value in enumerate(dict.fromkeys(values))}
         if len(different) * 2 < len(values):
@@ -220,7 +292,7 @@ def _plain(value: Any) -> Any:
             return value
 
 
-def _embedded(content: dict[str, Any]) -> str:
+def embedded(content: dict[str, Any]) -> str:
     """JSON that no browser takes for the end of the script it is in."""
     text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
     return text.replace("<", "\\u003c")
@@ -237,7 +309,7 @@ def _templates() -> jinja2.Environment:
 
 
 @cache
-def _vega() -> str:
+def vega() -> str:
     """Vega's runtime, as one script that asks for nothing else."""
-    script = vl_convert.javascript_bundle("window.vega = {parse: vega.parse, View: vega.View};")
+    script = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
     return script.replace("</script", "<\\/script")
