@@ -30,8 +30,8 @@ totals as (
         periods.period_type,
         coalesce(sales.channel, 'all') as channel,
         sales.currency_code,
-        min(sales.sold_on) as first_sold_on,
-        max(sales.sold_on) as last_sold_on,
+        min(sales.sold_on) as first_day,
+        max(sales.sold_on) as last_day,
         count(distinct customers.person_key) as customer_count,
         {{ sales_measures() }}
 

@@ -25,7 +25,7 @@ from headwater_reports.warehouse import MissingRelation, Reader
 FRESHNESS = "data_freshness"
 ALL = "all"
 UNITS = ("text", "key", "period", "day", "time", "count", "amount", "ratio", "seconds", "number")
-_PANEL = {"title", "about", "view", "columns", "chart", "split", "pick", "sort", "height", "wide"}
+_PANEL = {"title", "about", "view", "columns", "chart", "split", "grain", "pick", "sort", "height", "wide"}
 # Colours are CSS variables, so that a chart follows the page into dark mode and onto paper.
 CONFIG = {
     "background": None,
@@ -46,7 +46,9 @@ CONFIG = {
         "labelSeparation": 8,
     },
     "axisY": {"domain": False, "ticks": False, "labelPadding": 8},
+    "axisYBand": {"labelOverlap": False},
     "axisX": {"grid": False},
+    "axisXQuantitative": {"tickCount": 6},
     "legend": {
         "labelColor": "var(--ink)",
         "title": None,
@@ -90,8 +92,12 @@ def load_dashboards(source: Path) -> list[Dashboard]:
     for name, column in columns.items():
         if column.keys() - {"label", "unit", "about"} or column.get("unit") not in UNITS:
             raise DashboardError(f"columns.yml: {name} needs a label and a unit of {UNITS}")
-    order = yaml.safe_load((source / "index.yml").read_text())["dashboards"]
-    return [_load(source / "dashboards" / f"{name}.yml", columns) for name in order]
+    dashboards = _index(source)["dashboards"]
+    return [_load(source / "dashboards" / f"{name}.yml", columns) for name in dashboards]
+
+
+def _index(source: Path) -> dict[str, list]:
+    return yaml.safe_load((source / "index.yml").read_text())
 
 
 def _load(path: Path, columns: dict[str, dict[str, str]]) -> Dashboard:
@@ -129,7 +135,9 @@ def build(reader: Reader, source: Path, output: Path) -> list[Path]:
         content["name"]: page("page.html.j2", content["name"], page=content, **shared)
         for content in contents
     }
-    pages["index"] = page("index.html.j2", "index", contents=contents, **shared)
+    pages["index"] = page(
+        "index.html.j2", "index", contents=contents, notebooks=_index(source)["notebooks"], **shared
+    )
     paths = [output / f"{name}.html" for name in pages]
     for path, text in zip(paths, pages.values(), strict=True):
         write(path, text.encode())
@@ -138,7 +146,7 @@ def build(reader: Reader, source: Path, output: Path) -> list[Path]:
 
 def navigation(source: Path) -> list[dict[str, str]]:
     """Name and title of all reports, in order."""
-    index = yaml.safe_load((source / "index.yml").read_text())
+    index = _index(source)
     titles = [
         {"name": name, "title": yaml.safe_load(path.read_text())["title"]}
         for name in index["dashboards"]
@@ -181,7 +189,8 @@ def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[st
     """All that the page's script needs, as JSON can hold it."""
     declared, columns = dashboard.declared, dashboard.columns
     numbers = [number["column"] for number in declared["headline"]["numbers"]]
-    wanted: dict[str, set[str]] = {declared["headline"]["view"]: set(numbers)}
+    covers = declared["headline"].get("covers", [])
+    wanted = {declared["headline"]["view"]: {*numbers, *covers}}
     panels = []
     for number, panel in enumerate(declared["panels"], 1):
         sort = [name.removeprefix("-") for name in panel.get("sort", [])]

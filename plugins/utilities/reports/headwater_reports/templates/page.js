@@ -48,7 +48,7 @@ const SHOWN = {
   day: periodName,
   time: timeName,
   count: grouped,
-  number: grouped,
+  number: (value) => grouped(Number(Number(value).toFixed(2))),
   amount: grouped,
   ratio: percent,
   seconds: (value) => `${grouped(Number(value).toFixed(1))} s`,
@@ -112,12 +112,11 @@ function startPage() {
     select.disabled = select.options.length < 2;
   }
 
-  // Whether a day or a month is a part of the chosen period: days in months and quarters, else months.
-  function isPart(period, whole) {
-    if (whole === ALL) return period.length === 7 && !period.includes("Q");
-    if (whole.length === 4) return period.length === 7 && !period.includes("Q") && period.startsWith(whole);
-    if (period.length !== 10) return false;
-    if (!whole.includes("Q")) return period.startsWith(whole);
+  // Whether a day or a month is a part of the chosen period: days of months and quarters, else months.
+  function isPart(period, whole, grain) {
+    const days = (whole.length === 7 && grain !== "month");
+    if (period.length !== (days ? 10 : 7) || period.includes("Q")) return false;
+    if (whole === ALL || !whole.includes("Q")) return whole === ALL || period.startsWith(whole);
     return period.startsWith(whole.slice(0, 4)) && Math.ceil(Number(period.slice(5, 7)) / 3) === Number(whole.slice(6));
   }
 
@@ -126,7 +125,7 @@ function startPage() {
       if (!(column in row)) return true;
       const value = row[column];
       if (panel.split !== column) return value === chosen[column];
-      if (column === "period") return isPart(value, chosen.period);
+      if (column === "period") return isPart(value, chosen.period, panel.grain);
       return chosen[column] === ALL ? value !== ALL : value === chosen[column];
     }));
     for (const name of [...(panel.sort || [])].reverse()) {
@@ -162,6 +161,7 @@ function startPage() {
       exact.textContent = isLarge || currency ? shown(column, value) + currency : "";
       change.textContent = before && value !== null && before[column] !== null
         ? changed(unit, Number(value), Number(before[column])) : "";
+      card.dataset.unit = unit;
       card.dataset.value = value === null ? "" : value;
     }
   }
@@ -291,8 +291,9 @@ function startPage() {
     for (const column of filters) chosen[column] = selects[column].value;
     document.body.dataset.state = "drawing";
     const row = headlineRow(chosen.period);
-    document.getElementById("shown").textContent = row && row.first_sold_on
-      ? `Sales from ${periodName(row.first_sold_on)} to ${periodName(row.last_sold_on)}` : "";
+    const [from, to] = content.headline.covers || [];
+    document.getElementById("shown").textContent = row && from
+      ? `${periodName(row[from])} to ${periodName(row[to])}` : "";
     showHeadline();
     await Promise.all(shows.map((showPanel) => showPanel()));
     document.body.dataset.state = "drawn";
