@@ -1,7 +1,9 @@
-"""`make bench`: the loader beside the least that could do the same work, in one run.
+"""`make bench`: the loader beside the least that could do the same work; the models at two scales.
 
-Each case is timed in a process of its own, which imports first and then reports the seconds of
-the work and its peak memory; the two sides of a ratio take turns, and medians are compared.
+Each case of the loader is timed in a process of its own, which imports first and then reports the
+seconds of the work and its peak memory; the two sides of a ratio take turns, and medians are
+compared. The models are built in a project of their own at SCALE=1 and at SCALE=10: whole, then
+after each of three days, whose medians are compared model by model.
 Writes output/bench.json, a list of {case, metric, value, unit}.
 """
 
@@ -15,11 +17,18 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
+from headwater_project import Project
+
 ROWS = 1_000_000
 ROUNDS = 5
+DAYS = 3
+SCALES = (1, 10)
+BUILD_LIMIT = 90  # seconds for all models and tests at the first scale
+GROWTH_LIMIT = 1.5  # of a model's time after a day, from one scale to the other
 OUTPUT = Path(__file__).parents[1] / "output" / "bench.json"
 
 COLUMNS = {
@@ -178,6 +187,63 @@ def compare(case: str, source: Path, other: str, limit: float) -> list[dict[str,
     return [{"case": case, "metric": m, "value": round(v, 3), "unit": u} for m, v, u in metrics]
 
 
+def build_times(project: Project) -> tuple[float, dict[str, float]]:
+    """Seconds of the last `dbt build`, tests included, and of each model and snapshot in it."""
+    results = json.loads((project.output / "dbt/target/run_results.json").read_text())
+    times = {}
+    for result in results["results"]:
+        kind, _, name, *_ = result["unique_id"].split(".")
+        if kind in ("model", "snapshot"):
+            times[name] = result["execution_time"]
+    return results["elapsed_time"], times
+
+
+def grow(scale: float, folder: Path) -> tuple[float, float, dict[str, float]]:
+    """Seconds of the whole build, of the one after a day, and of each model after a day."""
+    project = Project(folder / f"scale-{scale}", scale=scale)
+    try:
+        for command in (("invoke", "sandbox", "up"), ("run", "nightly")):
+            done = project.meltano("--log-level", "warning", *command)
+            assert done.code == 0, done.text
+        whole, _ = build_times(project)
+        days, times = [], defaultdict(list)
+        for _ in range(DAYS):
+            project.tick()
+            done = project.meltano("--log-level", "warning", "run", "nightly")
+            assert done.code == 0, done.text
+            seconds, models = build_times(project)
+            days.append(seconds)
+            for name, value in models.items():
+                times[name].append(value)
+    finally:
+        project.close()
+    return whole, statistics.median(days), {n: statistics.median(t) for n, t in times.items()}
+
+
+def compare_scales(folder: Path) -> list[dict[str, object]]:
+    """The whole build against its bound, and each model's growth from one scale to the other."""
+    small, large = (grow(scale, folder) for scale in SCALES)
+    names = [f"SCALE={scale}" for scale in SCALES]
+    print(f"\n{'dbt build, tests included':<40}{names[0]:>12}{names[1]:>12}{'ratio':>8}")
+    bound = f"whole (at most {BUILD_LIMIT} s at {names[0]})"
+    print(f"{bound:<40}{small[0]:>10.1f} s{large[0]:>10.1f} s")
+    print(f"{'after a day':<40}{small[1]:>10.1f} s{large[1]:>10.1f} s{large[1] / small[1]:>6.2f} x")
+    results: list[tuple[str, str, float, str]] = []
+    for name, (whole, day, _) in zip(names, (small, large), strict=True):
+        results += [("dbt build", f"whole, {name}", whole, "s")]
+        results += [("dbt build", f"after a day, {name}", day, "s")]
+    grown = sorted(((large[2][m] / t, m) for m, t in small[2].items()), reverse=True)
+    for ratio, model in grown:
+        results.append(("dbt build", f"growth of {model}", ratio, "x"))
+        if ratio > GROWTH_LIMIT:
+            print(
+                f"  {model:<38}{small[2][model]:>10.2f} s{large[2][model]:>10.2f} s{ratio:>6.2f} x"
+            )
+    within = sum(ratio <= GROWTH_LIMIT for ratio, _ in grown)
+    print(f"  {within} of {len(grown)} models within {GROWTH_LIMIT} x")
+    return [{"case": c, "metric": m, "value": round(v, 3), "unit": u} for c, m, v, u in results]
+
+
 def main() -> None:
     print(f"{'1,000,000 rows x 12 columns':<28}{'loader':>10}{'beside':>11}{'ratio':>10}")
     OUTPUT.parent.mkdir(exist_ok=True)
@@ -190,12 +256,13 @@ def main() -> None:
         results = compare("RECORD lines", flat, "arrow_and_insert", 2.5)
         results += compare("RECORD lines, one nested", nested, "arrow_and_insert", 4)
         results += compare("BATCH Parquet", batch, "duckdb_reads_parquet", 1.5)
+        results += compare_scales(Path(folder))
     OUTPUT.write_text(json.dumps(results, indent=2) + "\n")
     print(f"Written to {os.path.relpath(OUTPUT)}")
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Measure the loader.")
+    parser = argparse.ArgumentParser(description="Measure the loader and the models.")
     parser.add_argument("--work", nargs=2, metavar=("NAME", "INPUT"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.work:

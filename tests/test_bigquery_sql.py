@@ -286,11 +286,7 @@ def built(analyzer: Analyzer, tmp_path_factory: pytest.TempPathFactory) -> Itera
         build = run_build(server, tmp_path_factory.mktemp("built"))
         # What exists already is merged into, which is other SQL.
         merged = ("--select", "resource_type:snapshot", "config.materialized:incremental")
-        if any(
-            node["resource_type"] == "snapshot" or node["config"]["materialized"] == "incremental"
-            for node in build.manifest["nodes"].values()
-        ):
-            build.results |= run_build(server, build.directory, *merged).results
+        build.results |= run_build(server, build.directory, *merged).results
         dbt(server, build.directory, "source", "freshness")
         sources = json.loads((build.directory / "sources.json").read_text())["results"]
         build.results |= {result["unique_id"]: result for result in sources}
@@ -453,13 +449,16 @@ def test_facts_are_partitioned_and_clustered(built: Build) -> None:
         for job in built.server.jobs.values()
         if job.kind == "CREATE_TABLE_AS_SELECT"
     }
-    for fact, column in (
-        ("fct_orders", "timestamp_trunc(ordered_at, month)"),
-        ("fct_transactions", "timestamp_trunc(transacted_at, month)"),
-        ("fct_facilities", "date_trunc(opened_on, month)"),
+    for fact, column, first in (
+        ("fact_sales", "timestamp_trunc(sold_at, month)", "product_key"),
+        ("fct_orders", "timestamp_trunc(ordered_at, month)", "customer_key"),
+        ("fct_transactions", "timestamp_trunc(transacted_at, month)", "customer_id"),
+        ("fct_disbursals", "timestamp_trunc(disbursed_at, month)", "customer_key"),
+        ("fct_payments", "timestamp_trunc(paid_at, month)", "customer_key"),
+        ("fct_facilities", "date_trunc(opened_on, month)", "customer_id"),
     ):
         assert f"partition by {column}" in ddl[fact]
-        assert "cluster by customer_id" in ddl[fact]
+        assert f"cluster by {first}" in ddl[fact]
 
 
 def test_a_slip_in_a_model_is_found_by_name(

@@ -109,7 +109,7 @@ SECOND_DAY = f"""
         _sdc_deleted_at = '{DELETED}' where product_id = 7;
     update raw_rainbow.products set sold_count = 7, updated_at = '2026-03-01' where product_id = 8;
     update raw_rainbow.products set price = 20, updated_at = '2025-12-01' where product_id = 10;
-    insert into raw_rainbow.products by name select * replace (9 as product_id, 'P9' as product_name,
+    insert into raw_rainbow.products by name select * replace (9 as product_id,
         timestamp '2026-05-02' as created_at, timestamp '2026-05-02' as updated_at)
         from raw_rainbow.products where product_id = 1;
     update raw_rainbow.categories set category_name = 'Light', updated_at = '2026-05-01'
@@ -169,7 +169,7 @@ class History:
     def run(self) -> dict[tuple[str, int], str]:
         result = self.project.dbt("build", *SELECT)
         assert result.returncode == 0, result.stdout
-        keys = "select system, account_id, person_key from intermediate.int_person_accounts"
+        keys = "select source_system, account_id, person_key from intermediate.int_person_accounts"
         return {(system, number): key for system, number, key in self.project.query(keys)}
 
     def query(self, sql: str) -> list[tuple]:
@@ -225,7 +225,7 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> History:
         ),
         pytest.param(8, [("10.00", ALL, "2026-06-01 00:00:00")], id="sold, then deleted"),
         pytest.param(9, [("10.00", ALL, NOW)], id="new"),
-        pytest.param(10, [("10.00", ALL, SEEN), ("20.00", SEEN, NOW)], id="changed to an older date"),
+        pytest.param(10, [("10.00", ALL, SEEN), ("20.00", SEEN, NOW)], id="changed, dated back"),
         pytest.param(
             11,
             # It was changed after the date of its old version and before it was missed.

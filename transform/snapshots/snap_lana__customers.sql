@@ -11,18 +11,18 @@
     ],
 ) }}
 
-select
+    select
 
-    customer_id,
-    full_name,
-    email,
-    status,
-    customer_type,
-    created_at,
-    updated_at,
-    _sdc_deleted_at,
-    {{ run_started_at_utc() }} as seen_at
+        customer_id,
+        full_name,
+        email,
+        status,
+        customer_type,
+        created_at,
+        updated_at,
+        _sdc_deleted_at,
+        {{ run_started_at_utc() }} as seen_at
 
-from {{ source('lana', 'customers') }}
+    from {{ source('lana', 'customers') }}
 
 {% endsnapshot %}

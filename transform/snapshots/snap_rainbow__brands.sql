@@ -9,16 +9,16 @@
     ],
 ) }}
 
-select
+    select
 
-    brand_id,
-    brand_name,
-    country_code,
-    created_at,
-    updated_at,
-    _sdc_deleted_at,
-    {{ run_started_at_utc() }} as seen_at
+        brand_id,
+        brand_name,
+        country_code,
+        created_at,
+        updated_at,
+        _sdc_deleted_at,
+        {{ run_started_at_utc() }} as seen_at
 
-from {{ source('rainbow', 'brands') }}
+    from {{ source('rainbow', 'brands') }}
 
 {% endsnapshot %}

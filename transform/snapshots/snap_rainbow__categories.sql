@@ -9,16 +9,16 @@
     ],
 ) }}
 
-select
+    select
 
-    category_id,
-    category_name,
-    parent_category_id,
-    created_at,
-    updated_at,
-    _sdc_deleted_at,
-    {{ run_started_at_utc() }} as seen_at
+        category_id,
+        category_name,
+        parent_category_id,
+        created_at,
+        updated_at,
+        _sdc_deleted_at,
+        {{ run_started_at_utc() }} as seen_at
 
-from {{ source('rainbow', 'categories') }}
+    from {{ source('rainbow', 'categories') }}
 
 {% endsnapshot %}

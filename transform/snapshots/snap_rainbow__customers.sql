@@ -11,18 +11,18 @@
     ],
 ) }}
 
-select
+    select
 
-    customer_id,
-    full_name,
-    email,
-    phone,
-    is_subscribed,
-    created_at,
-    updated_at,
-    _sdc_deleted_at,
-    {{ run_started_at_utc() }} as seen_at
+        customer_id,
+        full_name,
+        email,
+        phone,
+        is_subscribed,
+        created_at,
+        updated_at,
+        _sdc_deleted_at,
+        {{ run_started_at_utc() }} as seen_at
 
-from {{ source('rainbow', 'customers') }}
+    from {{ source('rainbow', 'customers') }}
 
 {% endsnapshot %}

@@ -10,17 +10,17 @@
     ],
 ) }}
 
-select
+    select
 
-    payment_id,
-    payment_method,
-    fee_rate,
-    is_active,
-    created_at,
-    updated_at,
-    _sdc_deleted_at,
-    {{ run_started_at_utc() }} as seen_at
+        payment_id,
+        payment_method,
+        fee_rate,
+        is_active,
+        created_at,
+        updated_at,
+        _sdc_deleted_at,
+        {{ run_started_at_utc() }} as seen_at
 
-from {{ source('rainbow', 'payments') }}
+    from {{ source('rainbow', 'payments') }}
 
 {% endsnapshot %}

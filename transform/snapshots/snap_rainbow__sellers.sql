@@ -10,17 +10,17 @@
     ],
 ) }}
 
-select
+    select
 
-    seller_id,
-    seller_name,
-    city,
-    rating_average,
-    created_at,
-    updated_at,
-    _sdc_deleted_at,
-    {{ run_started_at_utc() }} as seen_at
+        seller_id,
+        seller_name,
+        city,
+        rating_average,
+        created_at,
+        updated_at,
+        _sdc_deleted_at,
+        {{ run_started_at_utc() }} as seen_at
 
-from {{ source('rainbow', 'sellers') }}
+    from {{ source('rainbow', 'sellers') }}
 
 {% endsnapshot %}

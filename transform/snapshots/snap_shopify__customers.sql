@@ -12,20 +12,20 @@
     ],
 ) }}
 
-select
+    select
 
-    customer_id,
-    first_name,
-    last_name,
-    email,
-    phone,
-    state,
-    created_at,
-    updated_at,
-    -- The tap reports no deletions.
-    cast(null as timestamp) as _sdc_deleted_at,
-    {{ run_started_at_utc() }} as seen_at
+        customer_id,
+        first_name,
+        last_name,
+        email,
+        phone,
+        state,
+        created_at,
+        updated_at,
+        -- The tap reports no deletions.
+        cast(null as timestamp) as _sdc_deleted_at,
+        {{ run_started_at_utc() }} as seen_at
 
-from {{ ref('stg_shopify__customers') }}
+    from {{ ref('stg_shopify__customers') }}
 
 {% endsnapshot %}

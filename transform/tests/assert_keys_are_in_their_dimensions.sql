@@ -1,5 +1,5 @@
--- Each key of a fact is in its dimension, and names the version that was valid at the time. A day is in
--- the calendar, a sale's order among the orders.
+-- Each key of a fact is in its dimension, and names the version that was valid at the time. A day
+-- is in the calendar, a sale's order among the orders.
 {%- set keys = [
     ('fct_orders', 'ordered_at', 'customer_key', 'dim_customers'),
     ('fct_orders', 'ordered_at', 'payment_key', 'dim_payments'),
@@ -17,7 +17,7 @@
 {% for fact, at, key, dimension in keys %}
     select
         '{{ fact }}.{{ key }}' as what,
-        fact.{{ key }} as value,
+        fact.{{ key }} as orphan,
         count(*) as row_count
     from {{ ref(fact) }} as fact
     left join {{ ref(dimension) }} as dimension
@@ -35,7 +35,7 @@
 
 select
     'fact_sales.sold_on' as what,
-    cast(sales.sold_on as {{ dbt.type_string() }}) as value,
+    cast(sales.sold_on as {{ dbt.type_string() }}) as orphan,
     count(*) as row_count
 from {{ ref('fact_sales') }} as sales
 left join {{ ref('dim_dates') }} as dates
@@ -47,7 +47,7 @@ union all
 
 select
     'fact_sales.order_key' as what,
-    sales.order_key as value,
+    sales.order_key as orphan,
     count(*) as row_count
 from {{ ref('fact_sales') }} as sales
 left join {{ ref('fct_orders') }} as orders

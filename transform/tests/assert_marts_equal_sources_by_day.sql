@@ -1,4 +1,4 @@
--- For each day, channel or kind, and currency: as many rows, and as much money, as the sources have.
+-- For each day, kind of row and currency: as many rows, and as much money, as the sources have.
 with
 
 orders as (
@@ -125,7 +125,10 @@ expected as (
 found as (
 
     select
-        case channel when 'app' then 'sales in the app' else 'sales at the storefront' end as kind,
+        case channel
+            when 'app' then 'sales in the app'
+            else 'sales at the storefront'
+        end as kind,
         sold_on as day,
         currency_code,
         count(*) as row_count,
@@ -136,7 +139,10 @@ found as (
     union all
 
     select
-        case channel when 'app' then 'orders in the app' else 'orders at the storefront' end as kind,
+        case channel
+            when 'app' then 'orders in the app'
+            else 'orders at the storefront'
+        end as kind,
         cast(ordered_at as date) as day,
         currency_code,
         count(*) as row_count,

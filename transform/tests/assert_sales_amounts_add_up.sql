@@ -1,5 +1,5 @@
--- A unit price times the quantity is the amount, sales less discounts are net sales, and nobody gets back
--- more than they bought.
+-- A unit price times the quantity is the amount, sales less discounts are net sales, and nobody
+-- gets back more than they bought.
 select
     sale_key,
     sales_quantity,

@@ -11,3 +11,13 @@
         {{- ',' if not loop.last }}
     {%- endfor %}
 {% endmacro %}
+
+{#-
+    A primary key is declared, and tested, but enforced on neither warehouse: BigQuery never does, and the index that
+    DuckDB would make costs a merge minutes instead of seconds. What must not be null is refused by both.
+-#}
+{% macro duckdb__get_table_columns_and_constraints() %}
+    (
+        {{ adapter.render_raw_columns_constraints(raw_columns=model['columns']) | join(',\n        ') }}
+    )
+{% endmacro %}

@@ -1,26 +1,17 @@
 {#-
     What the incremental facts of `marts/sales` share. Such a fact holds what a full build would, row for row:
-    - orders of which anything was loaded, or marked as deleted, since its newest row was, are built again. As
-      with the loader, the reading overlaps by an hour;
-    - so are those of a range of days, if one is given: `--vars '{from_day: 2026-05-01, to_day: 2026-05-31}'`,
-      both included;
+    - orders of which anything was loaded, or marked as deleted, since they were built, are built again;
     - so are orders that name a version of a dimension which is not the one valid at the time any more, or a
       member that was unknown: history can become known late. Each fact says which;
+    - so are those of a range of days, if one is given: `--vars '{from_day: 2026-05-01, to_day: 2026-05-31}'`,
+      both included (`orders_of_days`, to be added to a list of orders);
     - a row that a full build would not have is removed (`delete_vanished`).
 -#}
-{% macro orders_to_build(orders) %}
+{% macro orders_of_days(orders) %}
     {%- set from_day, to_day = var('from_day', none), var('to_day', none) -%}
     {%- if (from_day is none) != (to_day is none) -%}
         {{ exceptions.raise_compiler_error("a range of days has both, from_day and to_day") }}
     {%- endif -%}
-    select
-        channel,
-        order_id
-    from {{ ref('int_order_changes') }}
-    where changed_at > (
-        select {{ dbt.dateadd('hour', -1, 'max(loaded_at)') }} from {{ this }}
-    )
-
     {% if from_day is not none -%}
         union distinct
 
@@ -29,8 +20,8 @@
             order_id
         from {{ orders }}
         where
-            ordered_at >= cast('{{ from_day }}' as timestamp)
-            and ordered_at < {{ dbt.dateadd('day', 1, "cast('" ~ to_day ~ "' as timestamp)") }}
+            cast(ordered_at as date) >= cast('{{ from_day }}' as date)
+            and cast(ordered_at as date) <= cast('{{ to_day }}' as date)
     {%- endif %}
 {% endmacro %}
 

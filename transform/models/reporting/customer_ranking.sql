@@ -12,7 +12,7 @@ final as (
 
         row_number() over (
             partition by currency_code
-            order by lifetime_value desc, order_count desc, first_order_at, person_key
+            order by lifetime_value desc, order_count desc, first_order_at asc, person_key asc
         ) as customer_rank,
         person_key,
         currency_code,

@@ -38,8 +38,8 @@ totals as (
         sum(sales.extended_sales_amount) as total_sales,
         sum(sales.extended_discount_amount) as discounts,
         sum(sales.extended_net_amount) as net_sales,
-        sum(sales.refunded_amount) as returns,
-        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_returns
+        sum(sales.refunded_amount) as refunds,
+        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_refunds
 
     from sales
 

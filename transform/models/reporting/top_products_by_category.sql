@@ -26,8 +26,8 @@ totals as (
         sum(sales.extended_sales_amount) as total_sales,
         sum(sales.extended_discount_amount) as discounts,
         sum(sales.extended_net_amount) as net_sales,
-        sum(sales.refunded_amount) as returns,
-        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_returns
+        sum(sales.refunded_amount) as refunds,
+        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_refunds
 
     from sales
 
@@ -68,7 +68,7 @@ final as (
         row_number() over (
             partition by
                 totals.channel, totals.category_id, totals.category_name, totals.currency_code
-            order by totals.net_sales desc, totals.quantity desc, totals.product_id
+            order by totals.net_sales desc, totals.quantity desc, totals.product_id asc
         ) as product_rank,
         totals.product_id,
         names.product_name,
@@ -77,8 +77,8 @@ final as (
         totals.total_sales,
         totals.discounts,
         totals.net_sales,
-        totals.returns,
-        totals.net_after_returns
+        totals.refunds,
+        totals.net_after_refunds
 
     from totals
 

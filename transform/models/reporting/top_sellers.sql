@@ -24,8 +24,8 @@ totals as (
         sum(sales.extended_sales_amount) as total_sales,
         sum(sales.extended_discount_amount) as discounts,
         sum(sales.extended_net_amount) as net_sales,
-        sum(sales.refunded_amount) as returns,
-        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_returns
+        sum(sales.refunded_amount) as refunds,
+        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_refunds
 
     from sales
 
@@ -56,7 +56,11 @@ final as (
 
         row_number() over (
             partition by totals.currency_code
-            order by totals.net_sales desc, totals.quantity desc, totals.channel, totals.seller_id
+            order by
+                totals.net_sales desc,
+                totals.quantity desc,
+                totals.channel asc,
+                totals.seller_id asc
         ) as seller_rank,
         totals.channel,
         totals.seller_id,
@@ -67,8 +71,8 @@ final as (
         totals.total_sales,
         totals.discounts,
         totals.net_sales,
-        totals.returns,
-        totals.net_after_returns
+        totals.refunds,
+        totals.net_after_refunds
 
     from totals
 

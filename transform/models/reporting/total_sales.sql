@@ -18,8 +18,8 @@ final as (
         sum(extended_sales_amount) as total_sales,
         sum(extended_discount_amount) as discounts,
         sum(extended_net_amount) as net_sales,
-        sum(refunded_amount) as returns,
-        sum(extended_net_amount - refunded_amount) as net_after_returns
+        sum(refunded_amount) as refunds,
+        sum(extended_net_amount - refunded_amount) as net_after_refunds
 
     from sales
 

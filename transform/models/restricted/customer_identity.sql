@@ -27,7 +27,7 @@ lana_customers as (
 identities as (
 
     select
-        'rainbow' as system,
+        'rainbow' as source_system,
         customer_id as account_id,
         customer_name,
         email,
@@ -37,7 +37,7 @@ identities as (
     union all
 
     select
-        'shopify' as system,
+        'shopify' as source_system,
         customer_id as account_id,
         trim(concat(coalesce(first_name, ''), ' ', coalesce(last_name, ''))) as customer_name,
         email,
@@ -47,7 +47,7 @@ identities as (
     union all
 
     select
-        'lana' as system,
+        'lana' as source_system,
         customer_id as account_id,
         customer_name,
         email,
@@ -61,7 +61,7 @@ chosen as (
 
     select
         accounts.person_key,
-        accounts.system,
+        accounts.source_system,
         accounts.seniority,
         nullif(identities.customer_name, '') as customer_name,
         {{ normalised_email('identities.email') }} as email,
@@ -70,30 +70,35 @@ chosen as (
     from accounts
     inner join identities
         on
-            accounts.system = identities.system
+            accounts.source_system = identities.source_system
             and accounts.account_id = identities.account_id
     qualify
         row_number() over (
-            partition by accounts.person_key, accounts.system
+            partition by accounts.person_key, accounts.source_system
             order by accounts.seniority
         ) = 1
 
 ),
 
--- The eldest account that says it.
+-- A name, an address and a number are those of the eldest account that has one.
 preferred as (
 
     select
         person_key,
-        system,
+        source_system,
         written_email,
-        {% for column in ['customer_name', 'email', 'phone'] %}
-            first_value({{ column }}) over (
-                partition by person_key
-                order by case when {{ column }} is null then 1 else 0 end, seniority
-                rows between unbounded preceding and unbounded following
-            ) as {{ column }}{{ ',' if not loop.last }}
-        {% endfor %}
+        first_value(customer_name) over (
+            partition by person_key
+            order by case when customer_name is null then 1 else 0 end, seniority
+        ) as customer_name,
+        first_value(email) over (
+            partition by person_key
+            order by case when email is null then 1 else 0 end, seniority
+        ) as email,
+        first_value(phone) over (
+            partition by person_key
+            order by case when phone is null then 1 else 0 end, seniority
+        ) as phone
     from chosen
 
 ),
@@ -102,13 +107,16 @@ final as (
 
     select
 
+        ---------- ids
         person_key,
+
+        ---------- strings
         max(customer_name) as customer_name,
         max(email) as email,
         max(phone) as phone,
-        max(case when system = 'rainbow' then written_email end) as rainbow_email,
-        max(case when system = 'shopify' then written_email end) as shopify_email,
-        max(case when system = 'lana' then written_email end) as lana_email
+        max(case when source_system = 'rainbow' then written_email end) as rainbow_email,
+        max(case when source_system = 'shopify' then written_email end) as shopify_email,
+        max(case when source_system = 'lana' then written_email end) as lana_email
 
     from preferred
 

@@ -26,7 +26,7 @@ sightings as (
 
     {% for system in ['rainbow', 'shopify', 'lana'] %}
         select
-            '{{ system }}' as system,
+            '{{ system }}' as source_system,
             '{{ loop.index }}' as system_rank,
             customer_id as account_id,
             {{ normalised_email('email') }} as email,
@@ -48,9 +48,9 @@ sightings as (
 accounts as (
 
     select
-        system,
+        source_system,
         account_id,
-        {{ entity_key(['system', 'account_id']) }} as account_key,
+        {{ entity_key(['source_system', 'account_id']) }} as account_key,
         min(created_at) as opened_at,
         {{ dbt.bool_or('is_latest and is_deleted') }} as is_deleted,
         concat(
@@ -58,19 +58,19 @@ accounts as (
             ' ', min(system_rank), ' ', cast(account_id as {{ dbt.type_string() }})
         ) as seniority
     from sightings
-    group by system, account_id
+    group by source_system, account_id
 
 ),
 
--- Who held an address at one time held it together, in one tenure. An address that was given up before
--- another account took it has two.
+-- Who held an address at one time held it together, in one tenure. An address that was given up
+-- before another account took it has two.
 holdings as (
 
     select
         *,
         max(seen_to) over (
             partition by email
-            order by seen_from, system, account_id
+            order by seen_from, source_system, account_id
             rows between unbounded preceding and 1 preceding
         ) as held_until
     from sightings
@@ -82,11 +82,11 @@ tenures as (
 
     select
         email,
-        system,
+        source_system,
         account_id,
         sum(case when seen_from < held_until then 0 else 1 end) over (
             partition by email
-            order by seen_from, system, account_id
+            order by seen_from, source_system, account_id
             rows between unbounded preceding and current row
         ) as tenure
     from holdings
@@ -103,7 +103,7 @@ shared as (
     from tenures
     inner join accounts
         on
-            tenures.system = accounts.system
+            tenures.source_system = accounts.source_system
             and tenures.account_id = accounts.account_id
     qualify
         min(accounts.account_key) over (partition by tenures.email, tenures.tenure)
@@ -166,7 +166,7 @@ final as (
         accounts.account_id,
 
         ---------- strings
-        accounts.system,
+        accounts.source_system,
         accounts.seniority,
 
         ---------- booleans

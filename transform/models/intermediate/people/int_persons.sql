@@ -12,7 +12,7 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by person_key, system
+            partition by person_key, source_system
             order by is_deleted, seniority
         ) as place
     from accounts
@@ -25,10 +25,12 @@ final as (
 
         ---------- ids
         person_key,
-        {% for system in ['rainbow', 'shopify', 'lana'] %}
-            max(case when system = '{{ system }}' and place = 1 then account_id end)
-            as {{ system }}_customer_id,
-        {% endfor %}
+        max(case when source_system = 'rainbow' and place = 1 then account_id end)
+            as rainbow_customer_id,
+        max(case when source_system = 'shopify' and place = 1 then account_id end)
+            as shopify_customer_id,
+        max(case when source_system = 'lana' and place = 1 then account_id end)
+            as lana_customer_id,
 
         ---------- numerics
         count(*) as account_count,

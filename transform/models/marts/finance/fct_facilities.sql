@@ -20,7 +20,7 @@ performance as (
 accounts as (
 
     select * from {{ ref('int_person_accounts') }}
-    where system = 'lana'
+    where source_system = 'lana'
 
 ),
 

@@ -14,7 +14,7 @@ transactions as (
 accounts as (
 
     select * from {{ ref('int_person_accounts') }}
-    where system = 'lana'
+    where source_system = 'lana'
 
 ),
 

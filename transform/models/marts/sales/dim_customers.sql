@@ -45,7 +45,7 @@ persons as (
 account_versions as (
 
     select
-        'rainbow' as system,
+        'rainbow' as source_system,
         customer_id as account_id,
         is_subscribed,
         null as shopify_state,
@@ -58,7 +58,7 @@ account_versions as (
     union all
 
     select
-        'shopify' as system,
+        'shopify' as source_system,
         customer_id as account_id,
         null as is_subscribed,
         state as shopify_state,
@@ -71,7 +71,7 @@ account_versions as (
     union all
 
     select
-        'lana' as system,
+        'lana' as source_system,
         customer_id as account_id,
         null as is_subscribed,
         null as shopify_state,
@@ -100,7 +100,7 @@ persons_accounts as (
     from account_versions
     inner join accounts
         on
-            account_versions.system = accounts.system
+            account_versions.source_system = accounts.source_system
             and account_versions.account_id = accounts.account_id
 
 ),
@@ -137,7 +137,7 @@ known as (
             and moments.moment < persons_accounts.valid_to
     qualify
         row_number() over (
-            partition by moments.person_key, moments.moment, persons_accounts.system
+            partition by moments.person_key, moments.moment, persons_accounts.source_system
             order by persons_accounts.seniority
         ) = 1
 
@@ -148,11 +148,13 @@ states as (
     select
         moments.person_key,
         moments.moment,
-        count(known.system) > 0 as is_known,
-        {% for system in ['rainbow', 'shopify', 'lana'] %}
-            max(case when known.system = '{{ system }}' then known.account_id end)
-            as {{ system }}_customer_id,
-        {% endfor %}
+        count(known.source_system) > 0 as is_known,
+        max(case when known.source_system = 'rainbow' then known.account_id end)
+            as rainbow_customer_id,
+        max(case when known.source_system = 'shopify' then known.account_id end)
+            as shopify_customer_id,
+        max(case when known.source_system = 'lana' then known.account_id end)
+            as lana_customer_id,
         {{ dbt.bool_or('known.is_subscribed') }} as is_subscribed,
         max(known.shopify_state) as shopify_state,
         max(known.lana_status) as lana_status,

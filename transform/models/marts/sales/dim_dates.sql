@@ -1,3 +1,5 @@
+{%- set first_day = "cast('2000-01-01' as date)" %}
+
 with
 
 -- Days from the first, a Saturday, to the end of 2049.
@@ -7,14 +9,19 @@ days as (
 
 ),
 
+numbered as (
+
+    select cast(generated_number as int64) as day_number
+    from days
+
+),
+
 dates as (
 
     select
-        cast(
-            {{ dbt.dateadd('day', 'cast(generated_number as int64) - 1', "cast('2000-01-01' as date)") }} as date
-        ) as date_day,
-        cast(mod(cast(generated_number as int64) + 4, 7) + 1 as int64) as day_of_week
-    from days
+        cast({{ dbt.dateadd('day', 'day_number - 1', first_day) }} as date) as date_day,
+        mod(day_number + 4, 7) + 1 as day_of_week
+    from numbered
 
 ),
 

@@ -9,8 +9,6 @@
     post_hook="{{ delete_vanished('sale_key', ref('int_order_lines'), 'input.is_sale') }}",
 ) }}
 
--- depends_on: {{ ref('int_order_changes') }}
-
 with
 
 order_lines as (
@@ -53,12 +51,25 @@ promotions as (
 
     changed as (
 
-        {{ orders_to_build('orders') }}
+        -- Those that are new, or of which something is known that was not when they were built.
+        select
+            orders.channel,
+            orders.order_id
+        from orders
+
+        left join built
+            on
+                orders.order_key = built.order_key
+                and orders.loaded_at = built.loaded_at
+
+        where
+            orders.is_sale
+            and built.order_key is null
 
         union distinct
 
-        -- Those whose product, seller or promotion had another version at the time than they name, and those
-        -- whose order names another customer or payment method by now.
+        -- Those whose product, seller or promotion had another version at the time than they name,
+        -- and those whose order names another customer or payment method by now.
         select
             built.channel,
             built.order_id
@@ -93,6 +104,8 @@ promotions as (
             or products.product_key is null
             or sellers.seller_key is null
             or promotions.promotion_key is null
+
+        {{ orders_of_days('orders') }}
 
     ),
 
@@ -164,8 +177,8 @@ described as (
 
 ),
 
--- The app keeps the promotion, so what it took off one unit is exact, and off all units a multiple. The
--- storefront keeps what it took off all units, which need not be a multiple.
+-- The app keeps the promotion, so what it took off one unit is exact, and off all units a multiple.
+-- The storefront keeps what it took off all units, which need not be a multiple.
 discounted as (
 
     select

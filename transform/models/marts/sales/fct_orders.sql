@@ -50,10 +50,21 @@ payments as (
 accounts as (
 
     select
-        case system when 'rainbow' then 'app' else system end as channel,
+        case source_system when 'rainbow' then 'app' else source_system end as channel,
         account_id as customer_id,
         person_key
     from person_accounts
+
+),
+
+loads as (
+
+    select
+        channel,
+        order_id,
+        max(changed_at) as loaded_at
+    from order_changes
+    group by channel, order_id
 
 ),
 
@@ -67,7 +78,19 @@ accounts as (
 
     changed as (
 
-        {{ orders_to_build('all_orders') }}
+        -- Those of which something is known that was not when they were built.
+        select
+            loads.channel,
+            loads.order_id
+        from loads
+
+        left join built
+            on
+                loads.channel = built.channel
+                and loads.order_id = built.order_id
+                and loads.loaded_at = built.loaded_at
+
+        where built.order_key is null
 
         union distinct
 
@@ -98,6 +121,8 @@ accounts as (
             payments.payment_key is null
             or (built.customer_id is not null and customers.customer_key is null)
 
+        {{ orders_of_days('all_orders') }}
+
     ),
 
 {% endif %}
@@ -115,25 +140,6 @@ orders as (
                 and all_orders.order_id = changed.order_id
 
     {% endif %}
-
-),
-
-loads as (
-
-    select
-
-        order_changes.channel,
-        order_changes.order_id,
-        max(order_changes.changed_at) as loaded_at
-
-    from order_changes
-
-    inner join orders
-        on
-            order_changes.channel = orders.channel
-            and order_changes.order_id = orders.order_id
-
-    group by order_changes.channel, order_changes.order_id
 
 ),
 
@@ -209,8 +215,9 @@ final as (
     left join payments
         on
             orders.channel = payments.channel
-            and coalesce(cast(orders.payment_id as {{ dbt.type_string() }}), orders.payment_method)
-            = coalesce(cast(payments.payment_id as {{ dbt.type_string() }}), payments.payment_method)
+            -- A number in the app, a name at the storefront.
+            and coalesce(cast(orders.payment_id as string), orders.payment_method)
+            = coalesce(cast(payments.payment_id as string), payments.payment_method)
             and {{ is_valid_at('payments', 'orders.ordered_at') }}
 
 )

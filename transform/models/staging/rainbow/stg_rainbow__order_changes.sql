@@ -14,12 +14,18 @@ order_details as (
 
 changes as (
 
-    select order_id, _sdc_batched_at, _sdc_deleted_at
+    select
+        order_id,
+        _sdc_batched_at,
+        _sdc_deleted_at
     from orders
 
     union all
 
-    select order_id, _sdc_batched_at, _sdc_deleted_at
+    select
+        order_id,
+        _sdc_batched_at,
+        _sdc_deleted_at
     from order_details
 
 ),
