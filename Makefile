@@ -1,6 +1,6 @@
 # What a newcomer types. `make` says what there is; each target is plain commands you can run too.
 .DEFAULT_GOAL := help
-.PHONY: help run tick test test-emulator check-bigquery doctor lint bench licences clean
+.PHONY: help run reports tick test test-emulator check-bigquery doctor lint bench licences clean
 
 # uv, on PATH or put into .tools, makes .venv from uv.lock.
 UV := $(shell command -v uv || echo .tools/bin/uv)
@@ -15,6 +15,9 @@ help: ## Say what there is
 run: .venv/.synced ## Postgres to a modelled warehouse, and what arrived
 	@sandbox up
 	@python orchestrate/run.py
+
+reports: .venv/.synced ## Open the reports that the newest run made
+	@meltano --log-level warning invoke reports open
 
 tick: .venv/.synced ## Let a day of business pass in the sandbox
 	@sandbox tick

@@ -183,7 +183,6 @@ def print_bigquery(out: Console, project: str) -> None:
     """Where the data is, and how to look at it."""
     _fact(out, "warehouse", f"BigQuery, project {project}")
     _fact(out, "open it", f"https://console.cloud.google.com/bigquery?project={project}", "bold")
-    out.print()
 
 
 def print_files(out: Console, warehouse: Path, published: Path) -> None:
@@ -202,6 +201,12 @@ def print_files(out: Console, warehouse: Path, published: Path) -> None:
         out.print(
             Text(f'    {_shown(Path(sys.executable))} -ic "{command}"', "bold"), soft_wrap=True
         )
+
+
+def print_reports(out: Console, index: Path) -> None:
+    """Where the reports are, if there are any."""
+    if index.exists():
+        _fact(out, "reports", f"{_shown(index)}, which `make reports` opens", "bold")
     out.print()
 
 

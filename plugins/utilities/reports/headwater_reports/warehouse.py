@@ -24,12 +24,13 @@ class MissingRelation(Exception):
 class Reader:
     """Answers queries that name relations as `reporting.total_sales`.
 
-    `reads`: the relations that they have named so far.
+    `reads`: the relations that they have named so far; `missing`: the names of those not there.
     """
 
     def __init__(self, run: Callable[[str], pa.Table], prefix: str = "") -> None:
         """`run` executes SQL; `prefix` stands before every dataset's name there."""
         self.reads: set[str] = set()
+        self.missing: set[str] = set()
         self._run, self._prefix = run, prefix
 
     def query(self, sql: str) -> pa.Table:
@@ -44,7 +45,9 @@ class Reader:
             return self._run(_RELATION.sub(rf"{self._prefix}\1", sql))
         except (duckdb.Error, LoadError) as error:
             if found := _MISSING.search(str(error)):
-                raise MissingRelation(found[1] or found[2]) from None
+                name = found[1] or found[2]
+                self.missing.add(name)
+                raise MissingRelation(name) from None
             raise LoadError(str(error).splitlines()[0]) from None
 
     def view(self, name: str) -> pa.Table | None:
