@@ -11,6 +11,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from headwater_target_warehouse.duckdb import DuckDBWarehouse
 
 ROOT = Path(__file__).parents[1]
 TRANSFORM = ROOT / "transform"
@@ -120,8 +121,7 @@ def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
     ddl = "\n".join(path.read_text() for path in SOURCE_DDL)
     with duckdb.connect(str(path)) as warehouse:
         warehouse.execute(
-            "create schema raw_rainbow; create schema raw_lana; create schema raw_shopify; "
-            "create schema _headwater"
+            "create schema raw_rainbow; create schema raw_lana; create schema raw_shopify"
         )
         for name, body in re.findall(r"^create table (\S+) \(\n(.+?)^\);", ddl, re.M | re.S):
             columns = re.findall(
@@ -144,12 +144,8 @@ def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
                     f"values ({', '.join('?' * len(full))})",
                     list(full.values()),
                 )
-        warehouse.execute(
-            "create table _headwater.loads (run_id varchar, stream varchar, table_schema varchar, "
-            "table_name varchar, rows_received bigint, rows_inserted bigint, rows_updated bigint, "
-            "rows_unchanged bigint, rows_deleted bigint, bytes bigint, seconds double, "
-            "loaded_at timestamp)"
-        )
+    with DuckDBWarehouse(path) as warehouse:
+        warehouse.create_audit_tables()
 
 
 class Project:
