@@ -109,7 +109,7 @@ active as (
 
 ),
 
-final as (
+cohorts as (
 
     select
 
@@ -124,6 +124,14 @@ final as (
     from active
 
     window cohort as (partition by cohort_month, channel, currency_code)
+
+),
+
+-- In month 0 all of them ordered.
+final as (
+
+    select * from cohorts
+    where months_since > 0
 
 )
 

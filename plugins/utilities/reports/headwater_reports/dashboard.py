@@ -25,7 +25,19 @@ from headwater_reports.warehouse import MissingRelation, Reader
 FRESHNESS = "data_freshness"
 ALL = "all"
 UNITS = ("text", "key", "period", "day", "time", "count", "amount", "ratio", "seconds", "number")
-_PANEL = {"title", "about", "view", "columns", "chart", "split", "grain", "pick", "sort", "height", "wide"}
+_PANEL = {
+    "title",
+    "about",
+    "view",
+    "columns",
+    "chart",
+    "split",
+    "grain",
+    "pick",
+    "sort",
+    "height",
+    "wide",
+}
 # Colours are CSS variables, so that a chart follows the page into dark mode and onto paper.
 CONFIG = {
     "background": None,
@@ -53,6 +65,7 @@ CONFIG = {
         "labelColor": "var(--ink)",
         "title": None,
         "orient": "top",
+        "columns": 2,
         "labelFontSize": 12,
         "symbolType": "square",
     },
@@ -164,8 +177,10 @@ def page(template: str, current: str, *, loaded_at: str | None, **content: Any) 
     """A page's text; `current`: its name, `loaded_at`: the time of the data."""
     times = {"loaded_at": loaded_at, "rendered_at": _plain(dt.datetime.now(dt.UTC))}
     data = embedded({**content.get("page", {}), **times})
-    return _templates().get_template(template).render(
-        current=current, data=data, vega=vega, **times, **content
+    return (
+        _templates()
+        .get_template(template)
+        .render(current=current, data=data, vega=vega, **times, **content)
     )
 
 
@@ -264,9 +279,7 @@ def _vega_lite(panel: dict[str, Any], columns: dict[str, dict[str, str]]) -> dic
     }
 
 
-def _packed(
-    table: pa.Table | None, filters: list[str], names: list[str]
-) -> dict[str, Any] | None:
+def _packed(table: pa.Table | None, filters: list[str], names: list[str]) -> dict[str, Any] | None:
     """The columns of a view that a page shows; None if the view or one of them is missing.
 
     Not every view is split by every filter. A column that repeats itself is {"values": the different
