@@ -93,6 +93,7 @@ def tell(reader: Reader) -> bool:
 def text(reader: Reader) -> str:
     """The message: what arrived, what was sold, what was lent, where the reports are."""
     lines = [*_arrived(reader), *_sold(reader), *_lent(reader)]
+    lines = lines or ["Headwater: nothing has been loaded yet."]
     if link := os.environ.get("HEADWATER_REPORTS_URL"):
         lines.append(f"<{link}|See the reports>")
     return "\n".join(lines)
@@ -110,10 +111,10 @@ def post(url: str, message: str) -> None:
         urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS).close()
     except urllib.error.HTTPError as error:
         raise NotTold(f"it answers {error.code}") from None
-    except (OSError, http.client.HTTPException) as error:
-        raise NotTold(f"{type(getattr(error, 'reason', error)).__name__}") from None
-    except ValueError:
+    except (ValueError, http.client.InvalidURL):
         raise NotTold("HEADWATER_WEBHOOK_URL is not an address") from None
+    except (OSError, http.client.HTTPException) as error:
+        raise NotTold(type(getattr(error, "reason", error)).__name__) from None
 
 
 def _arrived(reader: Reader) -> Iterator[str]:
