@@ -81,7 +81,8 @@ activity as (
         firsts.channel,
         firsts.currency_code,
         (extract(year from scoped.sold_on) - extract(year from firsts.first_sold_on)) * 12
-        + extract(month from scoped.sold_on) - extract(month from firsts.first_sold_on) as months_since
+        + extract(month from scoped.sold_on)
+        - extract(month from firsts.first_sold_on) as months_since
 
     from scoped
 

@@ -104,7 +104,12 @@ buyers as (
     inner join periods
         on scoped.sold_on = periods.date_day
 
-    group by periods.period, periods.period_type, scoped.person_key, scoped.channel, scoped.currency_code
+    group by
+        periods.period,
+        periods.period_type,
+        scoped.person_key,
+        scoped.channel,
+        scoped.currency_code
 
 ),
 

@@ -31,7 +31,8 @@ named as (
             when is_in_shopify then 'Shopify only'
             else 'Lana only'
         end as systems,
-        cast(is_in_app as int64) + cast(is_in_shopify as int64) + cast(is_in_lana as int64) as system_count
+        cast(is_in_app as int64) + cast(is_in_shopify as int64) + cast(is_in_lana as int64)
+            as system_count
     from known
 
 ),
@@ -52,7 +53,8 @@ final as (
     select
 
         *,
-        {{ to_numeric('customer_count / sum(customer_count) over ()', 18, 6) }} as share_of_customers
+        {{ to_numeric('customer_count / sum(customer_count) over ()', 18, 6) }}
+            as share_of_customers
 
     from totals
 

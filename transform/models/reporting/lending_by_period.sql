@@ -34,10 +34,14 @@ days as (
         cast(transactions.transacted_at as date) as date_day,
         customers.customer_type,
         transactions.currency_code,
-        case when transactions.transaction_type = 'DEPOSIT' then transactions.amount end as deposits,
-        case when transactions.transaction_type = 'WITHDRAWAL' then transactions.amount end as withdrawals,
-        case when transactions.transaction_type = 'DISBURSAL' then transactions.amount end as disbursals,
-        case when transactions.transaction_type = 'PAYMENT' then transactions.amount end as payments,
+        case when transactions.transaction_type = 'DEPOSIT' then transactions.amount end
+            as deposits,
+        case when transactions.transaction_type = 'WITHDRAWAL' then transactions.amount end
+            as withdrawals,
+        case when transactions.transaction_type = 'DISBURSAL' then transactions.amount end
+            as disbursals,
+        case when transactions.transaction_type = 'PAYMENT' then transactions.amount end
+            as payments,
         1 as transaction_count,
         0 as facility_count,
         0 as defaulted_facility_count,
@@ -82,10 +86,14 @@ totals as (
         days.currency_code,
         min(days.date_day) as first_day,
         max(days.date_day) as last_day,
-        {%- for amount in ['deposits', 'withdrawals', 'disbursals', 'payments', 'principal_amount',
-            'outstanding_balance', 'facility_disbursed_amount', 'facility_repaid_amount'] %}
-            coalesce(sum(days.{{ amount }}), 0) as {{ amount }},
-        {%- endfor %}
+        coalesce(sum(days.deposits), 0) as deposits,
+        coalesce(sum(days.withdrawals), 0) as withdrawals,
+        coalesce(sum(days.disbursals), 0) as disbursals,
+        coalesce(sum(days.payments), 0) as payments,
+        coalesce(sum(days.principal_amount), 0) as principal_amount,
+        coalesce(sum(days.outstanding_balance), 0) as outstanding_balance,
+        coalesce(sum(days.facility_disbursed_amount), 0) as facility_disbursed_amount,
+        coalesce(sum(days.facility_repaid_amount), 0) as facility_repaid_amount,
         cast(sum(days.transaction_count) as int64) as transaction_count,
         cast(sum(days.facility_count) as int64) as facility_count,
         cast(sum(days.defaulted_facility_count) as int64) as defaulted_facility_count
@@ -110,8 +118,10 @@ final as (
         sum(disbursals) over so_far as disbursed_to_date,
         sum(payments) over so_far as repaid_to_date,
         sum(disbursals - payments) over so_far as outstanding_to_date,
-        {{ to_numeric('facility_repaid_amount / nullif(facility_disbursed_amount, 0)', 18, 6) }} as repaid_rate,
-        {{ to_numeric('defaulted_facility_count / nullif(facility_count, 0)', 18, 6) }} as default_rate
+        {{ to_numeric('facility_repaid_amount / nullif(facility_disbursed_amount, 0)', 18, 6) }}
+            as repaid_rate,
+        {{ to_numeric('defaulted_facility_count / nullif(facility_count, 0)', 18, 6) }}
+            as default_rate
 
     from totals
 

@@ -21,9 +21,11 @@ final as (
         runs.source_name,
         count(*) as run_count,
         count(case when runs.rows_lost > 0 then 1 end) as failed_run_count,
-        {%- for rows in ['rows_received', 'rows_inserted', 'rows_updated', 'rows_deleted', 'rows_lost'] %}
-            cast(sum(runs.{{ rows }}) as int64) as {{ rows }},
-        {%- endfor %}
+        cast(sum(runs.rows_received) as int64) as rows_received,
+        cast(sum(runs.rows_inserted) as int64) as rows_inserted,
+        cast(sum(runs.rows_updated) as int64) as rows_updated,
+        cast(sum(runs.rows_deleted) as int64) as rows_deleted,
+        cast(sum(runs.rows_lost) as int64) as rows_lost,
         sum(runs.seconds) as seconds,
         max(runs.run_ended_at) as run_ended_at
 

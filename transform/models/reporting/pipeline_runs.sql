@@ -15,10 +15,16 @@ final as (
         substr({{ text('cast(run_ended_at as date)') }}, 1, 7) as period,
         run_ended_at,
         count(*) as stream_count,
-        {%- for rows in ['rows_received', 'rows_inserted', 'rows_updated', 'rows_unchanged', 'rows_deleted', 'source_rows',
-            'warehouse_rows', 'rows_later', 'rows_lost', 'bytes'] %}
-            cast(sum({{ rows }}) as int64) as {{ rows }},
-        {%- endfor %}
+        cast(sum(rows_received) as int64) as rows_received,
+        cast(sum(rows_inserted) as int64) as rows_inserted,
+        cast(sum(rows_updated) as int64) as rows_updated,
+        cast(sum(rows_unchanged) as int64) as rows_unchanged,
+        cast(sum(rows_deleted) as int64) as rows_deleted,
+        cast(sum(source_rows) as int64) as source_rows,
+        cast(sum(warehouse_rows) as int64) as warehouse_rows,
+        cast(sum(rows_later) as int64) as rows_later,
+        cast(sum(rows_lost) as int64) as rows_lost,
+        cast(sum(bytes) as int64) as bytes,
         sum(seconds) as seconds
 
     from streams

@@ -71,10 +71,16 @@ final as (
         steps.run_id,
         coalesce(sources.source_name, 'none') as source_name,
         steps.stream,
-        {%- for rows in ['rows_received', 'rows_inserted', 'rows_updated', 'rows_unchanged', 'rows_deleted',
-            'source_rows', 'warehouse_rows', 'rows_later', 'rows_lost', 'bytes'] %}
-            cast(sum(steps.{{ rows }}) as int64) as {{ rows }},
-        {%- endfor %}
+        cast(sum(steps.rows_received) as int64) as rows_received,
+        cast(sum(steps.rows_inserted) as int64) as rows_inserted,
+        cast(sum(steps.rows_updated) as int64) as rows_updated,
+        cast(sum(steps.rows_unchanged) as int64) as rows_unchanged,
+        cast(sum(steps.rows_deleted) as int64) as rows_deleted,
+        cast(sum(steps.source_rows) as int64) as source_rows,
+        cast(sum(steps.warehouse_rows) as int64) as warehouse_rows,
+        cast(sum(steps.rows_later) as int64) as rows_later,
+        cast(sum(steps.rows_lost) as int64) as rows_lost,
+        cast(sum(steps.bytes) as int64) as bytes,
         sum(steps.seconds) as seconds,
         max(steps.done_at) as done_at,
         max(max(steps.done_at)) over (partition by steps.run_id) as run_ended_at

@@ -24,7 +24,7 @@ counted as (
         sum(streams.rows_lost) over in_period as period_rows_lost,
         row_number() over (
             partition by periods.period, streams.stream
-            order by streams.run_ended_at desc, streams.run_id
+            order by streams.run_ended_at desc, streams.run_id asc
         ) as newest_first
 
     from streams

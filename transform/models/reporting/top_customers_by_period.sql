@@ -58,7 +58,7 @@ final as (
         currency_code,
         row_number() over (
             partition by period, channel, currency_code
-            order by net_after_returns desc, order_count desc, person_key
+            order by net_after_returns desc, order_count desc, person_key asc
         ) as customer_rank,
         person_key,
         order_count,

@@ -49,7 +49,7 @@ final as (
         scoped.currency_code,
         row_number() over (
             partition by periods.period, scoped.customer_type, scoped.currency_code
-            order by scoped.outstanding_balance desc, scoped.facility_id
+            order by scoped.outstanding_balance desc, scoped.facility_id asc
         ) as facility_rank,
         scoped.facility_id,
         scoped.status as facility_status,

@@ -66,7 +66,7 @@ final as (
         totals.category_name,
         row_number() over (
             partition by totals.period, totals.channel, totals.currency_code, totals.category_name
-            order by totals.net_sales desc, totals.quantity desc, totals.product_id
+            order by totals.net_sales desc, totals.quantity desc, totals.product_id asc
         ) as product_rank,
         totals.product_id,
         names.product_name,

@@ -68,7 +68,11 @@ final as (
         totals.currency_code,
         row_number() over (
             partition by totals.period, totals.channel, totals.currency_code
-            order by totals.net_sales desc, totals.quantity desc, totals.seller_channel, totals.seller_id
+            order by
+                totals.net_sales desc,
+                totals.quantity desc,
+                totals.seller_channel asc,
+                totals.seller_id asc
         ) as seller_rank,
         totals.seller_id,
         names.seller_name,

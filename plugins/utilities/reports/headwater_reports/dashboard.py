@@ -1,8 +1,9 @@
 """A dashboard's declaration, and the page that is made of it.
 
-`analyze/dashboards/<name>.yml` says which views a page shows and how; `analyze/columns.yml` names their
-columns once for all pages. Charts are Vega-Lite. The warehouse has done the sums: a view has a row for
-each choice of the filters, and the page only picks among them, so that no number is made in a browser.
+`analyze/dashboards/<name>.yml` says which views a page shows and how; `analyze/columns.yml` names
+their columns once for all pages. Charts are Vega-Lite. The warehouse has done the sums: a view has
+a row for each choice of the filters, and the page only picks among them, so that no number is made
+in a browser.
 """
 
 import datetime as dt
@@ -19,29 +20,19 @@ import pyarrow as pa
 import vl_convert
 import yaml
 
-from headwater_reports.warehouse import MissingRelation, Reader
+from headwater_reports.warehouse import Reader
 
 # Says when the data was loaded; every page reads it.
 FRESHNESS = "data_freshness"
 ALL = "all"
 UNITS = ("text", "key", "period", "day", "time", "count", "amount", "ratio", "seconds", "number")
-_PANEL = {
-    "title",
-    "about",
-    "view",
-    "columns",
-    "chart",
-    "split",
-    "grain",
-    "pick",
-    "sort",
-    "height",
-    "wide",
-}
+_REQUIRED = {"title", "view", "columns", "chart"}
+_OPTIONAL = {"about", "split", "grain", "pick", "sort", "height", "wide"}
 # Colours are CSS variables, so that a chart follows the page into dark mode and onto paper.
 CONFIG = {
     "background": None,
-    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif",  # page.css's
+    # As in page.css: text is measured before it is drawn.
+    "font": "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', sans-serif",
     "customFormatTypes": True,
     "numberFormatType": "compact",
     "view": {"stroke": None},
@@ -119,9 +110,9 @@ def _load(path: Path, columns: dict[str, dict[str, str]]) -> Dashboard:
         raise DashboardError(f"{path.name}: {', '.join(sorted(missing))} missing")
     for panel in declared["panels"]:
         where = f"{path.name}: {panel.get('title')}"
-        if wrong := panel.keys() - _PANEL:
+        if wrong := panel.keys() - _REQUIRED - _OPTIONAL:
             raise DashboardError(f"{where}: there is no {', '.join(sorted(wrong))}")
-        if missing := {"title", "view", "columns", "chart"} - panel.keys():
+        if missing := _REQUIRED - panel.keys():
             raise DashboardError(f"{where}: {', '.join(sorted(missing))} missing")
         named = {*panel["columns"], *(name.removeprefix("-") for name in panel.get("sort", []))}
         if unknown := named - columns.keys():
@@ -141,7 +132,7 @@ def build(reader: Reader, source: Path, output: Path) -> list[Path]:
         LoadError: the warehouse cannot answer.
     """
     dashboards = load_dashboards(source)
-    views = {view: _read(reader, view) for d in dashboards for view in d.views}
+    views = {view: reader.view(view) for d in dashboards for view in d.views}
     contents = [_content(dashboard, views) for dashboard in dashboards]
     shared = {"loaded_at": loaded_at(views[FRESHNESS]), "pages": navigation(source)}
     pages = {
@@ -190,14 +181,6 @@ def write(path: Path, content: bytes) -> None:
     new = path.with_name(f".{path.name}.new")
     new.write_bytes(content)
     new.replace(path)
-
-
-def _read(reader: Reader, view: str) -> pa.Table | None:
-    """All rows of a reporting view, None where it has not been built."""
-    try:
-        return reader.query(f"select * from reporting.{view}")
-    except MissingRelation:
-        return None
 
 
 def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[str, Any]:
@@ -282,8 +265,8 @@ def _vega_lite(panel: dict[str, Any], columns: dict[str, dict[str, str]]) -> dic
 def _packed(table: pa.Table | None, filters: list[str], names: list[str]) -> dict[str, Any] | None:
     """The columns of a view that a page shows; None if the view or one of them is missing.
 
-    Not every view is split by every filter. A column that repeats itself is {"values": the different
-    ones, "codes": which one each row has}.
+    Not every view is split by every filter. A column that repeats itself is {"values": the
+    different ones, "codes": which one each row has}.
     """
     if table is None or not set(names) <= set(table.column_names):
         return None
