@@ -24,7 +24,7 @@ import pytest
 import yaml
 from bigquery_analyzer import Analyzer, Job, Server, SQLError, type_name
 from headwater_reports import dashboard, exports, message, notebook, warehouse
-from headwater_reports.warehouse import MissingRelation, Reader
+from headwater_reports.warehouse import Reader
 from headwater_sandbox.postgres import Server as Postgres
 from headwater_target_warehouse.bigquery_sql import BigQuerySQL
 from headwater_target_warehouse.schema import NUMERIC, TIMESTAMP, Table, table_from_schema
@@ -397,7 +397,7 @@ def test_reports(built: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert len(pages) >= 6
     assert not reader.missing
     assert len(checked) >= len(reader.reads) > 20
-    with pytest.raises(MissingRelation, match="total_sale"):
+    with pytest.raises(SQLError, match=r"Table not found: offline\.reporting\.total_sale"):
         reader.query("select * from reporting.total_sale")
 
 
