@@ -1,6 +1,6 @@
 # What a newcomer types. `make` says what there is; each target is plain commands you can run too.
 .DEFAULT_GOAL := help
-.PHONY: help run nightly dagster tick test test-emulator check-bigquery doctor lint bench licences clean
+.PHONY: help run nightly dagster reports tick test test-emulator check-bigquery doctor lint bench licences clean
 
 # uv, on PATH or put into .tools, makes .venv from uv.lock.
 UV := $(shell command -v uv || echo .tools/bin/uv)
@@ -28,6 +28,9 @@ dagster: .venv/.synced ## Dagster's UI and its daemon, at http://127.0.0.1:3000
 	@sandbox up
 	@mkdir -p $(HEADWATER_DAGSTER_DIR)
 	@dagster dev --module-name orchestrate.definitions --host 127.0.0.1 --port $(or $(DAGSTER_PORT),3000)
+
+reports: .venv/.synced ## Open the reports that the newest run made
+	@meltano --log-level warning invoke reports open
 
 tick: .venv/.synced ## Let a day of business pass in the sandbox
 	@sandbox tick

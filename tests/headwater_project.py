@@ -29,11 +29,14 @@ from headwater_sandbox.shopify.server import StandIn
 from psycopg import sql
 
 ROOT = Path(__file__).parents[1]
-FILES = ("meltano.yml", "extract", "load", "transform", "plugins", "orchestrate", "Makefile")
+FILES = (
+    *("meltano.yml", "extract", "load", "transform", "analyze", "orchestrate", "plugins"),
+    "Makefile",
+)
 # What the user may have set, and the tests must not see.
 FOREIGN = (
     *("POSTGRES", "PG", "DUCKDB", "BIGQUERY", "GCP", "GOOGLE", "DBT", "MELTANO", "TAP_", "TARGET_"),
-    *("RECONCILE", "SANDBOX", "SHOPIFY", "DAGSTER", "HEADWATER", "MAKE", "MFLAGS"),
+    *("RECONCILE", "SANDBOX", "SHOPIFY", "DAGSTER", "REPORTS", "HEADWATER", "MAKE", "MFLAGS"),
 )
 COUNTS = ("source", "warehouse", "inserted", "updated", "deleted", "later", "lost")
 # By far more than anything takes; only what hangs reaches it.

@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,6 +29,8 @@ from headwater_reconcile.shopify import STREAMS as SHOP_STREAMS
 from headwater_reconcile.shopify import Window
 from headwater_reconcile.streams import Mode, Stream
 from headwater_reconcile.windows import Comparison
+from headwater_reports import dashboard, exports, message, notebook, warehouse
+from headwater_reports.warehouse import Reader
 from headwater_sandbox.postgres import Server as Postgres
 from headwater_target_warehouse.bigquery_sql import BigQuerySQL
 from headwater_target_warehouse.schema import NUMERIC, TIMESTAMP, Table, table_from_schema
@@ -42,6 +45,15 @@ POSTGRES_SETTINGS = ("host", "port", "user", "password", "database")
 BIN = Path(sys.executable).parent
 LOADER = BigQuerySQL("offline")
 TEXT = pa.string()
+ARROW = {
+    "STRING": TEXT,
+    "INT64": pa.int64(),
+    "FLOAT64": pa.float64(),
+    "NUMERIC": NUMERIC,
+    "BOOL": pa.bool_(),
+    "DATE": pa.date32(),
+    "TIMESTAMP": TIMESTAMP,
+}
 
 spec = importlib.util.spec_from_file_location("access", ROOT / "docs/access.py")
 access = importlib.util.module_from_spec(spec)
@@ -421,6 +433,32 @@ def test_contracts_declare_what_the_analyzer_infers(analyzer: Analyzer, built: B
         _, inferred = analyzer.check(built.results[node["unique_id"]]["compiled_code"])
         declared = {c["name"]: base_type(c["data_type"]) for c in node["columns"].values()}
         assert declared == {name: type_name(t) for name, t in inferred.items()}, node["name"]
+
+
+def test_reports(built: Build, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What pages, notebooks, exports and the message select is typed, and found without rows."""
+    checked = []
+
+    def run(sql: str) -> pa.Table:
+        _, columns = built.server.analyzer.check(sql)
+        checked.append(sql)
+        return pa.schema([(n, ARROW[type_name(t)]) for n, t in columns.items()]).empty_table()
+
+    @contextmanager
+    def opened() -> Iterator[Reader]:
+        yield reader
+
+    reader = Reader(run, prefix="offline.")  # the project, as the analyzer knows relations by it
+    monkeypatch.setattr(warehouse, "open_warehouse", opened)
+    pages = dashboard.build(reader, ROOT / "analyze", tmp_path)
+    pages += notebook.build(reader, ROOT / "analyze", tmp_path)
+    exports.build(reader, ROOT / "analyze", tmp_path)
+    assert message.text(reader) == "Headwater: nothing has been loaded yet."
+    assert len(pages) >= 6
+    assert not reader.missing
+    assert len(checked) >= len(reader.reads) > 20
+    with pytest.raises(SQLError, match=r"Table not found: offline\.reporting\.total_sale"):
+        reader.query("select * from reporting.total_sale")
 
 
 def base_type(declared: str) -> str:

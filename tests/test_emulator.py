@@ -17,6 +17,7 @@ from typing import Any
 
 import duckdb
 import psutil
+import pyarrow.parquet as pq
 import pytest
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.credentials import AnonymousCredentials
@@ -65,12 +66,14 @@ def project(tmp_path_factory):
 
 @dataclass(frozen=True)
 class Stage:
-    """A run on each side, and what is in their tables then."""
+    """A run on each side, and what is in their tables and exports then."""
 
     bigquery: Done
     duckdb: Done
     theirs: dict[str, Counter]
     ours: dict[str, Counter]
+    their_exports: dict[str, Counter]
+    our_exports: dict[str, Counter]
 
 
 def client(emulator: Emulator) -> bigquery.Client:
@@ -102,6 +105,7 @@ def after_a_tick(project, day):
 
 
 def stage(project: Project, emulator: Emulator, done: Done) -> Stage:
+    our_exports = exports(project)
     on_duckdb = project.make("run")
     assert on_duckdb.code == 0, on_duckdb.text
     with duckdb.connect(str(project.warehouse), read_only=True) as connection:
@@ -114,7 +118,19 @@ def stage(project: Project, emulator: Emulator, done: Done) -> Stage:
         }
     warehouse = client(emulator)
     ours = {relation: bigquery_rows(warehouse, relation) for relation in theirs}
-    return Stage(done, on_duckdb, theirs, ours)
+    return Stage(done, on_duckdb, theirs, ours, exports(project), our_exports)
+
+
+def exports(project: Project) -> dict[str, Counter]:
+    """What the newest run has exported, by view."""
+    folder = project.output / "reports/exports"
+    return {
+        path.stem: Counter(
+            frozenset((column, exact(value)) for column, value in values.items())
+            for values in pq.read_table(path).to_pylist()
+        )
+        for path in folder.glob("*.parquet")
+    }
 
 
 # Rows as sets of (column, value): the columns' order is not part of the comparison.
@@ -192,6 +208,15 @@ def test_both_hold_the_same_values(first):
 def test_both_hold_the_same_values_after_a_day_of_business(first, after_a_tick):
     assert after_a_tick.theirs != first.theirs
     assert differences(after_a_tick) == {}
+
+
+def test_reports_read_both_by_the_same_sql(first, after_a_tick):
+    for stage in (first, after_a_tick):
+        assert len(stage.our_exports) == 10
+        assert all(stage.our_exports.values())
+        assert stage.our_exports == stage.their_exports
+    assert first.our_exports != after_a_tick.our_exports
+    assert "output/reports/index.html" in after_a_tick.bigquery.out
 
 
 def test_exact_numbers_are_numeric_not_float(first, project):

@@ -12,6 +12,7 @@ import duckdb
 import pytest
 import yaml
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
+from headwater_target_warehouse.duckdb import DuckDBWarehouse
 from shop_tables import make_shop_tables, shop_tables
 
 ROOT = Path(__file__).parents[1]
@@ -119,9 +120,7 @@ def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
     """Create every raw table of the sources' DDL, with rows in them, and the loader's audit."""
     ddl = SOURCE_DDL.read_text()
     with duckdb.connect(str(path)) as warehouse:
-        warehouse.execute(
-            "create schema raw_rainbow; create schema raw_lana; create schema _headwater"
-        )
+        warehouse.execute("create schema raw_rainbow; create schema raw_lana")
         for name, body in re.findall(r"^create table (\S+) \(\n(.+?)^\);", ddl, re.M | re.S):
             columns = re.findall(
                 r"^ {4}(?!primary key)\"?(\w+)\"? (double precision|\w+(?:\(.+?\)|\[\])?)",
@@ -143,12 +142,8 @@ def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
                     f"values ({', '.join('?' * len(full))})",
                     list(full.values()),
                 )
-        warehouse.execute(
-            "create table _headwater.loads (run_id varchar, stream varchar, table_schema varchar, "
-            "table_name varchar, rows_received bigint, rows_inserted bigint, rows_updated bigint, "
-            "rows_unchanged bigint, rows_deleted bigint, bytes bigint, seconds double, "
-            "loaded_at timestamp)"
-        )
+    with DuckDBWarehouse(path) as warehouse:
+        warehouse.create_audit_tables()
     make_shop_tables(
         path,
         {

@@ -2,6 +2,7 @@
 the person at the terminal sees of it."""
 
 import datetime as dt
+import json
 import re
 import shutil
 from collections import Counter
@@ -149,7 +150,25 @@ def test_the_terminal_shows_that_every_row_arrived(project, first):
     assert "Every row arrived." in first.done.out
     assert re.search(r"dbt +\d+ models.*: \d+ ok, 0 warn, 0 error, 0 skip", first.done.out)
     assert "output/headwater.duckdb" in first.done.out
+    assert first.done.out.rstrip().endswith("output/reports/index.html, which `make reports` opens")
     assert "Traceback" not in first.done.text
+
+
+def test_the_reports_are_of_the_run(project, first):
+    reports = project.output / "reports"
+    pages = {path.name for path in reports.glob("*.html")}
+    assert pages > {"index.html", "sales.html", "second_orders.html"}
+    exported = json.loads((reports / "exports/manifest.json").read_text())
+    with duckdb.connect(str(project.warehouse), read_only=True) as connection:
+        (loaded_at,) = connection.execute("select max(loaded_at) from _headwater.loads").fetchone()
+        for file in exported["files"]:
+            assert (
+                file["rows"] == connection.execute(f"from {file['view']}").to_arrow_table().num_rows
+            )
+    assert exported["data_loaded_at"] == f"{loaded_at:%Y-%m-%dT%H:%M:%SZ}"
+    done = project.meltano("--log-level", "warning", "invoke", "reports", "open", BROWSER="true")
+    assert done.code == 0, done.text
+    assert "output/reports/index.html" in done.out
 
 
 def test_the_warehouse_can_be_opened_as_the_terminal_says(project, first):

@@ -21,6 +21,7 @@ from headwater_reconcile.summary import (
     console,
     print_bigquery,
     print_files,
+    print_reports,
     print_summary,
     print_table,
 )
@@ -266,8 +267,15 @@ def publish_command(path: Path, lock_timeout: float) -> None:
     default=Path("output/dbt/target"),
     help="The folder of dbt's run_results.json.",
 )
-def summary(path: Path, lock_timeout: float, dbt_target: Path) -> None:
-    """Show what the newest run did: rows, dbt, and how to open the warehouse."""
+@setting(
+    "--reports",
+    "REPORTS_OUTPUT",
+    type=click.Path(path_type=Path),
+    default=Path("output/reports"),
+    help="The folder of the reports.",
+)
+def summary(path: Path, lock_timeout: float, dbt_target: Path, reports: Path) -> None:
+    """Show what the newest run did: rows, dbt, and how to open the warehouse and the reports."""
     published = published_path(path)
     out = console()
     if not is_bigquery() and published.exists() and _is_newer(published, path):
@@ -284,6 +292,7 @@ def summary(path: Path, lock_timeout: float, dbt_target: Path) -> None:
         print_bigquery(out, os.environ["GCP_PROJECT_ID"])
     else:
         print_files(out, path, published)
+    print_reports(out, reports / "index.html")
 
 
 def _open(path: Path, lock_timeout: float) -> Warehouse | None:

@@ -147,6 +147,7 @@ def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> N
     try:
         run = json.loads(path.read_text())
         results = [(r["unique_id"].split("."), r["status"]) for r in run["results"]]
+        results = [made for made in results if made[0][0] != "exposure"]  # only declared
         finished = dt.datetime.fromisoformat(run["metadata"]["generated_at"])
         seconds = run["elapsed_time"]
     except (OSError, ValueError, KeyError):
@@ -186,7 +187,6 @@ def print_bigquery(out: Console, project: str) -> None:
     """Where the data is, and how to look at it."""
     _fact(out, "warehouse", f"BigQuery, project {project}")
     _fact(out, "open it", f"https://console.cloud.google.com/bigquery?project={project}", "bold")
-    out.print()
 
 
 def print_files(out: Console, warehouse: Path, published: Path) -> None:
@@ -205,6 +205,12 @@ def print_files(out: Console, warehouse: Path, published: Path) -> None:
         out.print(
             Text(f'    {_shown(Path(sys.executable))} -ic "{command}"', "bold"), soft_wrap=True
         )
+
+
+def print_reports(out: Console, index: Path) -> None:
+    """Where the reports are, if there are any."""
+    if index.exists():
+        _fact(out, "reports", f"{_shown(index)}, which `make reports` opens", "bold")
     out.print()
 
 

@@ -48,16 +48,25 @@ def open_warehouse(
         if not path.exists():
             return None
         return DuckDBWarehouse(path, lock_timeout=lock_timeout, on_wait=on_wait)
+    warehouse = bigquery(on_wait)
+    if warehouse.columns(AUDIT_SCHEMA, "streams"):
+        return warehouse
+    warehouse.close()
+    return None
+
+
+def bigquery(on_wait: Callable[[str], None]) -> Warehouse:
+    """BigQuery, as the environment's variables say; it may be empty.
+
+    Raises:
+        LoadError: there is no project or no credentials.
+    """
     # Google's client takes seconds to import.
     from headwater_target_warehouse.bigquery import open_bigquery
 
-    warehouse = open_bigquery(
+    return open_bigquery(
         {name: os.environ.get(variable) for name, variable in _SETTINGS.items()},
         run_id=os.environ.get("MELTANO_RUN_ID"),
         environment=os.environ.get("MELTANO_ENVIRONMENT"),
         on_warning=on_wait,
     )
-    if warehouse.columns(AUDIT_SCHEMA, "streams"):
-        return warehouse
-    warehouse.close()
-    return None

@@ -1,0 +1,1 @@
+"""The pages of analyze/, rendered from the warehouse's reporting views."""

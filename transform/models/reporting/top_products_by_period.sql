@@ -1,0 +1,89 @@
+with
+
+sales as (
+
+    select * from {{ ref('fact_sales') }}
+
+),
+
+periods as (
+
+    select * from {{ ref('period_dates') }}
+    where period_type != 'day'
+
+),
+
+products as (
+
+    select * from {{ ref('dim_products') }}
+
+),
+
+totals as (
+
+    select
+
+        periods.period,
+        products.channel,
+        sales.currency_code,
+        coalesce(nullif(products.category_name, ''), 'No category') as category_name,
+        products.product_id,
+        {{ sales_measures() }}
+
+    from sales
+
+    inner join periods
+        on sales.sold_on = periods.date_day
+
+    inner join products
+        on sales.product_key = products.product_key
+
+    where products.channel is not null
+
+    group by 1, 2, 3, 4, 5
+
+),
+
+-- A product that is gone has the name it had last.
+names as (
+
+    select
+        channel,
+        product_id,
+        product_name
+    from products
+    qualify row_number() over (partition by channel, product_id order by valid_from desc) = 1
+
+),
+
+final as (
+
+    select
+
+        totals.period,
+        totals.channel,
+        totals.currency_code,
+        totals.category_name,
+        row_number() over (
+            partition by totals.period, totals.channel, totals.currency_code, totals.category_name
+            order by totals.net_sales desc, totals.quantity desc, totals.product_id asc
+        ) as product_rank,
+        totals.product_id,
+        names.product_name,
+        totals.order_count,
+        totals.quantity,
+        totals.net_sales,
+        totals.returns
+
+    from totals
+
+    inner join names
+        on
+            totals.channel = names.channel
+            and totals.product_id = names.product_id
+
+    qualify product_rank <= 5
+
+)
+
+select * from final
