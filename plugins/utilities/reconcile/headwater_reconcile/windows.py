@@ -115,8 +115,8 @@ class Comparison:
                 <= max(dt.datetime(year, month, 1, tzinfo=dt.UTC), self.start)
                 < window.end
             )
-            # A loss and a deletion may have the same count. So all windows are looked into while that
-            # is cheap, and later the newest ones: there is what the last reads brought.
+            # A loss and a deletion may cancel out in a count. So all windows are looked into while
+            # that is cheap, and later the newest ones: there is what the last reads brought.
             if ours != count or sum(counts) <= LISTED_ROWS or window in windows[-2:]:
                 theirs, here = self.shop.rows(self.kind, window), self._held(window)
                 doubtful |= dict(theirs.items() ^ here.items()).keys() - tail.keys()
