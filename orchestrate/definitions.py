@@ -11,18 +11,21 @@ from .notify import tell_failure, tell_recovery
 from .outside import history
 from .project import ENVIRONMENT, declared_job
 from .publish import published
+from .reports import reported
 from .transform import PROJECT, Dbt, manifest, modelled, sources
 
 declared = declared_job(ENVIRONMENT)
 dbt = manifest()
 models = modelled(dbt)
+copy = published(declared, models)
 
 defs = dg.Definitions(
     assets=[
         *(table for tap in declared.loaders for table in source_tables(tap)),
         *(loaded_streams(tap, declared, sources(dbt)) for tap in declared.loaders),
         models,
-        published(declared, models),
+        copy,
+        reported(dbt, copy),
     ],
     jobs=[NIGHTLY],
     schedules=[SCHEDULE],

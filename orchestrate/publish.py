@@ -6,10 +6,12 @@ from .automation import REFRESH
 from .commands import or_retry
 from .extract_load import OWNERS, POOL
 from .project import Job
+from .reports import COMMAND
 
 
 def published(job: Job, models: dg.AssetsDefinition) -> dg.AssetsDefinition:
-    """What the job does after dbt; it comes after every model that no other one reads."""
+    """What the job does after dbt, before the reports; it comes after every model that no other one
+    reads."""
 
     @dg.asset(
         name="warehouse_copy",
@@ -24,7 +26,7 @@ def published(job: Job, models: dg.AssetsDefinition) -> dg.AssetsDefinition:
     )
     def publish(context: dg.AssetExecutionContext) -> None:
         try:
-            context.resources.meltano.run(context, *job.ending)
+            context.resources.meltano.run(context, *(c for c in job.ending if c != COMMAND))
         except dg.Failure as failure:
             raise or_retry(context, failure) from None
 

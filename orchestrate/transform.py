@@ -23,6 +23,7 @@ from .lineage import column_lineage
 from .project import ROOT
 
 PROJECT = ROOT / "transform"
+EXPOSURES = ROOT / "analyze" / "exposures"
 
 
 def manifest() -> dict[str, Any]:
@@ -33,7 +34,7 @@ def manifest() -> dict[str, Any]:
     """
     target = ROOT / "output" / "dagster" / "dbt" / os.environ["DBT_TARGET"]
     path = target / "manifest.json"
-    if not path.exists() or path.stat().st_mtime < _newest(PROJECT):
+    if not path.exists() or path.stat().st_mtime < max(map(_newest, (PROJECT, EXPOSURES))):
         done = subprocess.run(
             ["dbt", "--no-use-colors", "parse"],
             env=os.environ | {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)},
