@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'stg_shopify__order_lines'}}}) }}
+
 -- An order's lines are the ones Shopify counted in it. Lines that Shopify sends in another order
 -- than the tap expects land on somebody else's order, or on none, and no count of orders shows
 -- it. An edit leaves the units it takes away on their line, a tip is a line that no total counts:

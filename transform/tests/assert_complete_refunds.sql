@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'stg_shopify__refunds'}}}) }}
+
 -- An order that was paid back has a refund, and the units it no longer has are on its refunds'
 -- lines. Units that an edit took away are on none. An order that changed after the refunds were
 -- last read waits for the next time they are.

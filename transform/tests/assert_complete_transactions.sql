@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'stg_shopify__transactions'}}}) }}
+
 -- No order has fewer transactions than Shopify counted in it. More is no fault: the two are read
 -- at two moments. For the same reason an order that changed after the transactions were last read
 -- waits for the next time they are.

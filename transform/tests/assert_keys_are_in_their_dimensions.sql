@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'fact_sales'}}}) }}
+
 -- Each key of a fact is in its dimension, and names the version that was valid at the time. A day
 -- is in the calendar, a sale's order among the orders.
 {%- set keys = [

@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'fact_sales'}}}) }}
+
 -- For each day, kind of row and currency: as many rows, and as much money, as the sources have.
 with
 

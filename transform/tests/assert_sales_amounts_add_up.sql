@@ -1,3 +1,5 @@
+{{ config(meta={'dagster': {'ref': {'name': 'fact_sales'}}}) }}
+
 -- A unit price times the quantity is the amount, sales less discounts are net sales, and nobody
 -- gets back more than they bought.
 select
