@@ -12,6 +12,7 @@ DBT = {
         {"unique_id": "model.headwater.fct_orders", "status": "success"},
         {"unique_id": "model.headwater.total_sales", "status": "success"},
         {"unique_id": "test.headwater.unique_fct_orders.abc", "status": "pass"},
+        {"unique_id": "exposure.headwater.sales_dashboard", "status": "no-op"},
     ],
 }
 

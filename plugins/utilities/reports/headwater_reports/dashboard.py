@@ -54,7 +54,7 @@ CONFIG = {
     "axisXQuantitative": {"tickCount": 6},
     "legend": {
         "labelColor": "var(--ink)",
-        "title": None,
+        "titleColor": "var(--muted)",
         "orient": "top",
         "columns": 2,
         "labelFontSize": 12,
@@ -62,7 +62,7 @@ CONFIG = {
     },
     "bar": {"color": "var(--series-1)", "cornerRadiusEnd": 2},
     "line": {"color": "var(--series-1)", "strokeWidth": 2},
-    "area": {"color": "var(--series-1)", "fillOpacity": 0.15, "line": {"color": "var(--series-1)"}},
+    "area": {"color": "var(--series-1)", "line": {"color": "var(--series-1)"}},
     "text": {"color": "var(--ink)"},
     "range": {"category": [f"var(--series-{n})" for n in range(1, 7)]},
 }

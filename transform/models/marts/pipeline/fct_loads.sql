@@ -11,6 +11,7 @@ final as (
     select
 
         ---------- ids
+        {{ entity_key(['stream', unix_micros('loaded_at')]) }} as load_key,
         run_id,
 
         ---------- strings

@@ -11,6 +11,7 @@ final as (
     select
 
         ---------- ids
+        {{ entity_key(['stream', unix_micros('reconciled_at')]) }} as reconciliation_key,
         run_id,
 
         ---------- strings
