@@ -27,7 +27,7 @@ REFRESHING = dg.AutomationConditionSensorDefinition(
 
 NIGHTLY = dg.define_asset_job(
     "nightly",
-    dg.AssetSelection.all(),
+    dg.AssetSelection.all() - dg.AssetSelection.groups("again"),
     description="Everything, from the sources to the copy that people read.",
 )
 (_declared,) = MELTANO["schedules"]

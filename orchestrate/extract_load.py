@@ -95,15 +95,15 @@ def loaded_streams(
     def load(context: dg.AssetExecutionContext) -> Iterator[Any]:
         chosen = {key: s for key, s in by_key.items() if key in context.selected_asset_keys}
         names = [stream.name for stream in chosen.values()]
-        before = _audit(context, every, failed=True) if context.retry_number else None
+        before = audit(context, every, failed=True) if context.retry_number else None
         rest = [name for name in names if not (before and name in before.complete)]
         failure = None
         try:
-            only = _only(tap, rest, every)
-            context.resources.meltano.run(context, tap, loader, *job.checks, **only)
+            chosen_only = only(tap, rest) if len(rest) < len(every) else {}
+            context.resources.meltano.run(context, tap, loader, *job.checks, **chosen_only)
         except dg.Failure as raised:
             failure = raised
-        after = _audit(context, every, failed=failure is not None)
+        after = audit(context, every, failed=failure is not None)
         for key, stream in chosen.items():
             if stream.name in rest and stream.name in after.complete:
                 yield dg.MaterializeResult(asset_key=key, metadata=after.metadata(stream.name))
@@ -156,6 +156,13 @@ class Audit:
         }
         return self.complete[stream] | {k: v for k, v in known.items() if v is not None}
 
+    def evaluation(self, key: dg.AssetKey, stream: str) -> dg.AssetCheckEvaluation:
+        """The check's result, for a run that is not the asset's own."""
+        result = self.check(key, stream)
+        return dg.AssetCheckEvaluation(
+            asset_key=key, check_name="reconcile", passed=result.passed, metadata=result.metadata
+        )
+
     def check(self, key: dg.AssetKey, stream: str) -> dg.AssetCheckResult:
         row = self.reconciled[stream]
         counts = ("mode", "source_rows", "warehouse_rows", "deleted", "later", "lost", "seconds")
@@ -167,15 +174,18 @@ class Audit:
         )
 
 
-def _audit(context: dg.AssetExecutionContext, names: Collection[str], *, failed: bool) -> Audit:
+def audit(context: dg.OpExecutionContext, names: Collection[str], *, failed: bool) -> Audit:
+    """What is noted of this run.
+
+    Raises:
+        Failure or RetryRequested: the warehouse cannot be opened.
+    """
     try:
         return Audit(context.run_id, names, failed=failed)
     except LoadError as error:
         raise or_retry(context, dg.Failure(str(error), allow_retries=False)) from None
 
 
-def _only(tap: str, names: Collection[str], every: Collection[str]) -> dict[str, str]:
+def only(tap: str, names: Collection[str]) -> dict[str, str]:
     """The setting that keeps a tap to some of its streams; the state keeps the others'."""
-    if len(names) == len(every):
-        return {}
     return {f"{tap.upper().replace('-', '_')}__SELECT_FILTER": json.dumps(names)}

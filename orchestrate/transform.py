@@ -126,29 +126,48 @@ def modelled(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
         required_resource_keys={"dbt", "turn"},
     )
     def build(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        # Where `dbt build` by hand leaves its results: the summary shows the newest.
-        target = Path(os.environ["DBT_TARGET_PATH"])
-        # dbt notes it among its results: they are not from outside.
-        os.environ["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id
-        invocation = context.resources.dbt.cli(["build"], context=context, target_path=target)
-        try:
-            for event in invocation.stream_raw_events():
-                for made in event.to_default_asset_events(
-                    manifest, translator, context, target, invocation.project
-                ):
-                    if isinstance(made, dg.Output):
-                        more = _made_of(event.raw_event["data"], manifest, translator, target)
-                        made = made.with_metadata({**made.metadata, **more})
-                    yield made
-        except DagsterDbtCliRuntimeError as error:
-            failure = dg.Failure(
-                redacted(f"{error}\n(full log: {target / 'dbt.log'})"),
-                metadata={"log": dg.MetadataValue.path(target / "dbt.log")},
-                allow_retries=False,
-            )
-            raise or_retry(context, failure) from None
+        yield from built(context, manifest, ["build"], asset=context)
 
     return build
+
+
+def built(
+    context: dg.AssetExecutionContext,
+    manifest: Mapping[str, Any],
+    words: Sequence[str],
+    asset: dg.AssetExecutionContext | None = None,
+) -> Iterator[Any]:
+    """Run dbt; yields what it made and tested.
+
+    `asset`: the context, where the step is that of dbt's own assets.
+
+    Raises:
+        Failure or RetryRequested: dbt did not end well; in its words.
+    """
+    translator = Translator()
+    # Where `dbt build` by hand leaves its results: the summary shows the newest.
+    target = Path(os.environ["DBT_TARGET_PATH"])
+    # dbt notes it among its results: they are not from outside.
+    os.environ["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id
+    invocation = context.resources.dbt.cli(
+        words, context=asset, manifest=manifest, target_path=target
+    )
+    try:
+        for event in invocation.stream_raw_events():
+            for made in event.to_default_asset_events(
+                manifest, translator, asset, target, invocation.project
+            ):
+                if isinstance(made, dg.Output):
+                    more = _made_of(event.raw_event["data"], manifest, translator, target)
+                    made = made.with_metadata({**made.metadata, **more})
+                yield made
+    except DagsterDbtCliRuntimeError as error:
+        failure = dg.Failure(
+            redacted(f"{error}\n(full log: {target / 'dbt.log'})"),
+            metadata={"log": dg.MetadataValue.path(target / "dbt.log")},
+            allow_retries=False,
+        )
+        raise or_retry(context, failure) from None
 
 
 def _made_of(

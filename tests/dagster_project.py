@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from subprocess import Popen
 
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from headwater_project import Done, Project, until
@@ -22,10 +23,16 @@ class Dagster:
             "PYTHONPATH": str(project.root),
         }
 
-    def materialize(self, selection: str, **environment: str) -> Done:
-        return self.project.run(
-            "dagster", "asset", "materialize", *MODULE, "--select", selection, **environment
-        )
+    def materialize(self, selection: str, *words: str, **environment: str) -> Done:
+        return self.project.end(self.start(selection, *words, **environment))
+
+    def start(self, selection: str, *words: str, **environment: str) -> Popen:
+        """Start to materialize the assets."""
+        command = ("dagster", "asset", "materialize", *MODULE, "--select", selection, *words)
+        return self.project.start(*command, **environment)
+
+    def execute(self, job: str, *words: str) -> Done:
+        return self.project.run("dagster", "job", "execute", *MODULE, "--job", job, *words)
 
     @contextmanager
     def instance(self) -> Iterator[DagsterInstance]:
