@@ -26,7 +26,6 @@ def sales_days(job: Job, manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
         partitions_def=dg.DailyPartitionsDefinition(FIRST_DAY, end_offset=1),
         backfill_policy=dg.BackfillPolicy.single_run(),
         group_name="again",
-        kinds={"dbt"},
         owners=OWNERS,
         description="Builds the sales of the chosen days (UTC) again from the raw tables, and what "
         f"depends on `{MODEL}`. No night needs it.",

@@ -8,7 +8,15 @@ import psycopg
 import pytest
 from dagster import DagsterEventType, DagsterRunStatus
 from dagster_project import Dagster
-from headwater_project import kill, stuck
+from headwater_project import kill, project_in, stuck
+
+POSTGRES = ("raw_rainbow/", "raw_lana/")
+OF_POSTGRES = "key:raw_rainbow/* or key:raw_lana/*"
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    yield from project_in(tmp_path_factory.mktemp("project"), scale=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +42,10 @@ def streams(project):
         }
 
 
+def of_postgres(project):
+    return {key: name for key, name in streams(project).items() if key.startswith(POSTGRES)}
+
+
 def test_nightly_makes_everything_and_ends_with_the_summary(project, dagster, first):
     assert "Every row arrived." in first.out
     (run,) = dagster.runs()
@@ -41,11 +53,14 @@ def test_nightly_makes_everything_and_ends_with_the_summary(project, dagster, fi
     made = dagster.materialized(run)
     assert len(made) == len(set(made))
     assert set(streams(project)) <= set(made)
-    assert made[-1] == "warehouse_copy"
+    last = [asset for asset in made if not asset.startswith("reports/")][-1]
+    assert last == "warehouse_copy"
     assert {"marts/fct_orders", "reporting/total_sales"} <= set(made)
     checks = dagster.checks(run)
     assert all(checks.values())
-    assert {(asset, "reconcile") for asset in streams(project)} <= set(checks)
+    reconciled = {asset for asset, check in checks if check == "reconcile"}
+    assert reconciled == streams(project).keys()
+    assert len([asset for asset in reconciled if asset.startswith("raw_shopify/")]) == 6
 
 
 def test_every_stream_is_a_table_of_the_live_catalog(project, dagster, first):
@@ -53,8 +68,8 @@ def test_every_stream_is_a_table_of_the_live_catalog(project, dagster, first):
     assert done.code == 0, done.text
     catalog = {stream["tap_stream_id"] for stream in json.loads(done.out)["streams"]}
     (run,) = dagster.runs()[-1:]
-    made = {key.removeprefix("raw_") for key in dagster.materialized(run) if key[:4] == "raw_"}
-    assert made == {stream.replace("-", "/") for stream in catalog}
+    made = {key for key in dagster.materialized(run) if key.startswith(POSTGRES)}
+    assert made == {f"raw_{stream.replace('-', '/')}" for stream in catalog}
 
 
 def test_each_stream_says_what_the_loader_noted(project, dagster, first):
@@ -94,15 +109,16 @@ def test_only_the_chosen_streams_are_run(project, dagster, first):
     after = project.bookmarks()
     moved = {stream for stream in before if before[stream] != after[stream]}
     assert moved == synced
-    # The others' rows of that day come with the next whole run.
-    done = project.make("nightly")
+    # The others' rows of that day come when they are chosen.
+    done = dagster.materialize(OF_POSTGRES)
     assert done.code == 0, done.text
-    assert all(counts["lost"] == 0 for counts in done.table.values())
-    assert done.table["rainbow-order_details"]["inserted"] > 0
+    run = dagster.runs()[0]
+    assert all(dagster.checks(run).values())
+    assert dagster.metadata(run, "raw_rainbow/order_details")["rows_inserted"] > 0
 
 
 def test_a_retry_loads_only_the_rest(project, dagster, first):
-    running = project.start("make", "--assume-old=.venv/.synced", "nightly")
+    running = dagster.start(OF_POSTGRES)
     with stuck(project, "headwater-tap-postgres", "--catalog") as connection:
         connection.execute(
             "select pg_terminate_backend(pid) from pg_locks where not granted and pid is not null"
@@ -112,13 +128,12 @@ def test_a_retry_loads_only_the_rest(project, dagster, first):
     run = dagster.runs()[0]
     (retried,) = dagster.events(run, DagsterEventType.STEP_UP_FOR_RETRY)
     assert retried.step_key == "tap_postgres"
-    made = dagster.materialized(run)
-    assert len(made) == len(set(made))
-    assert set(streams(project)) <= set(made)
+    loaded = of_postgres(project)
+    assert sorted(dagster.materialized(run)) == sorted(loaded)
     log = (project.output / "logs" / run.run_id / "tap_postgres.log").read_text()
     once, again = _attempts(log)
     assert once[-1] == "rainbow-orders"
-    assert set(again) == set(streams(project).values()) - set(once[:-1])
+    assert set(again) == set(loaded.values()) - set(once[:-1])
 
 
 def _attempts(log):
@@ -129,7 +144,7 @@ def _attempts(log):
 
 
 def test_a_tap_that_fails_for_good_leaves_what_was_committed(project, dagster, first):
-    running = project.start("make", "--assume-old=.venv/.synced", "nightly")
+    running = dagster.start(f"{OF_POSTGRES} or key:staging/stg_rainbow__brands")
     with stuck(project, "headwater-tap-postgres", "--catalog"):
         kill(project.processes("headwater-tap-postgres", "--catalog"))
     done = project.end(running)
@@ -159,20 +174,90 @@ def test_wrong_credentials_are_told_once_and_not_tried_again(project, dagster):
     assert secret not in done.text + said + log.read_text()
 
 
-def test_dbt_does_not_build_on_a_stream_that_lost_rows(project, dagster, first):
+DETAILS = "raw_rainbow/order_details"
+READS_DETAILS = "staging/stg_rainbow__order_details"
+
+
+@pytest.fixture(scope="module")
+def lost(project, dagster, first):
+    """The run after rows were lost, of their stream and the model that reads it."""
     with duckdb.connect(str(project.warehouse)) as connection:
-        connection.execute("delete from raw_rainbow.order_details where order_id % 7 = 0")
-    done = project.make("nightly")
+        connection.execute(f"delete from {DETAILS.replace('/', '.')} where order_id % 7 = 0")
+    done = dagster.materialize(f"key:{DETAILS} or key:{READS_DETAILS}")
     assert done.code != 0
+    return dagster.runs()[0]
+
+
+def test_dbt_does_not_build_on_a_stream_that_lost_rows(dagster, lost):
+    assert dagster.checks(lost) == {(DETAILS, "reconcile"): False}
+    assert READS_DETAILS not in dagster.materialized(lost)
+
+
+def test_a_window_is_read_again_beside_the_nights(project, dagster, lost, tmp_path):
+    with psycopg.connect(project.server.dsn) as connection:
+        old, new = connection.execute(
+            "select count(*) filter (where updated_at < %(since)s), "
+            "count(*) filter (where updated_at >= %(since)s) from rainbow.order_details",
+            {"since": "2025-06-01"},
+        ).fetchone()
+    assert old
+    assert new
+    before = project.state()
+
+    def reread(since, stream="rainbow-order_details"):
+        window = {"tap": "tap-postgres", "streams": [stream], "since": since}
+        config = tmp_path / "config.json"
+        config.write_text(json.dumps({"ops": {"window": {"config": window}}}))
+        return dagster.execute("reread", "--config", str(config))
+
+    # A part of what was lost is in the window: so much is read, and reconcile misses the rest.
+    assert reread("2025-06-01T00:00:00Z").code != 0
     run = dagster.runs()[0]
-    checks = dagster.checks(run)
-    failed = {asset for (asset, check), passed in checks.items() if not passed}
-    assert failed == {"raw_rainbow/order_details"}
-    assert checks["raw_rainbow/orders", "reconcile"]
-    assert "staging/stg_rainbow__order_details" not in dagster.materialized(run)
-    assert "warehouse_copy" not in dagster.materialized(run)
-    # What it says to do mends it, and the next night goes through.
-    repaired = project.meltano("run", "--full-refresh", "tap-postgres", "target-duckdb")
-    assert repaired.code == 0, repaired.text
-    done = project.make("nightly")
+    assert dagster.metadata(run, DETAILS)["rows_received"] == new
+    assert not dagster.checks(run)[DETAILS, "reconcile"]
+    done = reread("2000-01-01T00:00:00Z")
     assert done.code == 0, done.text
+    run = dagster.runs()[0]
+    assert dagster.metadata(run, DETAILS)["rows_received"] == old + new
+    assert dagster.checks(run) == {(DETAILS, "reconcile"): True}
+    after = project.state()
+    assert {path: after[path] for path in before} == before
+    assert any("repair" in path for path in after.keys() - before.keys())
+    done = reread("2025-06-01T00:00:00Z", "rainbow-sheep")
+    assert done.code != 0
+    assert "tap-postgres selects no rainbow-sheep: choose from rainbow-customers," in (
+        dagster.errors(dagster.runs()[0])
+    )
+
+
+def test_the_chosen_days_are_built_again_and_no_others(project, dagster, first):
+    def by_day():
+        with duckdb.connect(str(project.warehouse), read_only=True) as connection:
+            return {
+                str(day): newest
+                for day, newest in connection.execute(
+                    "select sold_on, max(updated_at) from marts.fact_sales group by sold_on"
+                ).fetchall()
+            }
+
+    before = by_day()
+    # No model looks at this column to find what changed.
+    with duckdb.connect(str(project.warehouse)) as connection:
+        connection.execute(
+            f"update {DETAILS.replace('/', '.')} set updated_at = updated_at + interval 10 year"
+        )
+    runs = len(dagster.runs())
+    done = dagster.materialize(
+        "key:fact_sales_days", "--partition-range", "2025-05-01...2025-06-06"
+    )
+    assert done.code == 0, done.text
+    assert len(dagster.runs()) == runs + 1
+    run = dagster.runs()[0]
+    made = dagster.materialized(run)
+    assert made.count("fact_sales_days") == 37
+    assert {"marts/fact_sales", "reporting/total_sales"} <= set(made)
+    assert "marts/dim_products" not in made
+    after = by_day()
+    changed = {day for day in after if after[day] != before[day]}
+    assert changed
+    assert changed == {day for day in before if "2025-05-01" <= day <= "2025-06-06"}
