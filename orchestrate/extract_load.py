@@ -152,7 +152,8 @@ class Audit:
         row = self.reconciled.get(stream, {})
         known = {
             "newest_replication_value": row.get("bookmark"),
-            "dagster/row_count": row.get("warehouse_rows"),
+            # A window's count is not the table's.
+            "dagster/row_count": row.get("warehouse_rows") if row.get("mode") == "exact" else None,
         }
         return self.complete[stream] | {k: v for k, v in known.items() if v is not None}
 

@@ -1,7 +1,9 @@
 """What Dagster knows of a project's runs, read from its own storage."""
 
+import socket
+import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from subprocess import Popen
 
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
@@ -99,6 +101,28 @@ class Dagster:
             instance.fetch_run_status_changes(DagsterEventType.RUN_START, limit=1)
             instance.all_instigator_state()
         self.project.start("dagster-daemon", "run", *MODULE)
+
+    @contextmanager
+    def webserver(self) -> Iterator[str]:
+        """The UI; its address."""
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        listen = ("--host", "127.0.0.1", "--port", port)
+        server = self.project.start("dagster-webserver", *MODULE, *listen)
+
+        def answers() -> bool:
+            assert server.poll() is None, self.project.end(server).text
+            with suppress(OSError):
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/server_info").close()
+                return True
+            return False
+
+        until(answers, "the UI")
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+            self.project.end(server)
 
     def launch(self) -> None:
         """Queue the job, for the daemon to start."""
