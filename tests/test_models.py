@@ -13,7 +13,7 @@ import pytest
 import yaml
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
 from headwater_target_warehouse.duckdb import DuckDBWarehouse
-from shop_tables import make_shop_tables, shop_tables
+from shop_tables import STAMPED, make_shop_tables, shop_tables
 
 ROOT = Path(__file__).parents[1]
 TRANSFORM = ROOT / "transform"
@@ -33,7 +33,6 @@ LANDED_TYPES = [
 ]
 
 # What a row has when the test does not care.
-STAMPED = {"_sdc_batched_at": "2026-04-01 00:00:00"}
 DEFAULTS = {
     "full_name": "Đặng Thị Ánh",
     "email": "anh@example.com",
@@ -147,7 +146,7 @@ def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
     make_shop_tables(
         path,
         {
-            name.removeprefix("raw_shopify."): [STAMPED | row for row in rows_of]
+            name.removeprefix("raw_shopify."): rows_of
             for name, rows_of in rows.items()
             if name.startswith("raw_shopify.")
         },

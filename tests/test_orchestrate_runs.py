@@ -258,6 +258,7 @@ def test_a_window_is_read_again_beside_the_nights(project, dagster, lost, tmp_pa
     run = dagster.runs()[0]
     assert dagster.metadata(run, DETAILS)["rows_received"] == new
     assert not dagster.checks(run)[DETAILS, "reconcile"]
+    assert dagster.events(run, DagsterEventType.STEP_UP_FOR_RETRY) == []
     done = reread("2000-01-01T00:00:00Z")
     assert done.code == 0, done.text
     run = dagster.runs()[0]
