@@ -24,6 +24,8 @@ from headwater_project import (
 from headwater_reconcile.shopify import parsed
 from shop_documents import KINDS, landed, sent, unlike
 
+CHECKS = True
+
 POSTGRES = {
     *("rainbow-customers", "rainbow-sellers", "rainbow-categories", "rainbow-brands"),
     *("rainbow-promotions", "rainbow-products", "rainbow-payments", "rainbow-orders"),

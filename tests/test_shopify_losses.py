@@ -7,6 +7,8 @@ import pytest
 from headwater_project import Done, Project
 from shop_documents import landed, sent
 
+CHECKS = True
+
 
 def first_cause(done: Done) -> str:
     """The first line at the end of a failed run."""
