@@ -136,6 +136,44 @@ def test_the_ui_shows_the_graph_an_asset_and_the_schedule(project, dagster, firs
     assert done.code == 0, done.text
 
 
+def test_the_chosen_days_are_built_again_and_no_others(project, dagster, first):
+    def by_day():
+        with duckdb.connect(str(project.warehouse), read_only=True) as connection:
+            return {
+                str(day): newest
+                for day, newest in connection.execute(
+                    "select sold_on, max(updated_at) from marts.fact_sales group by sold_on"
+                ).fetchall()
+            }
+
+    def shift(years):
+        with duckdb.connect(str(project.warehouse)) as connection:
+            connection.execute(
+                "update raw_rainbow.order_details "
+                f"set updated_at = updated_at + interval ({365 * years}) day"
+            )
+
+    before = by_day()
+    # No model looks at this column to find what changed.
+    shift(1)
+    runs = len(dagster.runs())
+    done = dagster.materialize(
+        "key:fact_sales_days", "--partition-range", "2025-05-01...2025-06-06"
+    )
+    shift(-1)
+    assert done.code == 0, done.text
+    assert len(dagster.runs()) == runs + 1
+    run = dagster.runs()[0]
+    made = dagster.materialized(run)
+    assert made.count("fact_sales_days") == 37
+    assert {"marts/fact_sales", "reporting/total_sales"} <= set(made)
+    assert "marts/dim_products" not in made
+    after = by_day()
+    changed = {day for day in after if after[day] != before[day]}
+    assert changed
+    assert changed == {day for day in before if "2025-05-01" <= day <= "2025-06-06"}
+
+
 def test_only_the_chosen_streams_are_run(project, dagster, first):
     before = project.bookmarks()
     project.tick()
@@ -272,36 +310,3 @@ def test_a_window_is_read_again_beside_the_nights(project, dagster, lost, tmp_pa
     assert "tap-postgres selects no rainbow-sheep: choose from rainbow-customers," in (
         dagster.errors(dagster.runs()[0])
     )
-
-
-def test_the_chosen_days_are_built_again_and_no_others(project, dagster, first):
-    def by_day():
-        with duckdb.connect(str(project.warehouse), read_only=True) as connection:
-            return {
-                str(day): newest
-                for day, newest in connection.execute(
-                    "select sold_on, max(updated_at) from marts.fact_sales group by sold_on"
-                ).fetchall()
-            }
-
-    before = by_day()
-    # No model looks at this column to find what changed.
-    with duckdb.connect(str(project.warehouse)) as connection:
-        connection.execute(
-            f"update {DETAILS.replace('/', '.')} set updated_at = updated_at + interval 10 year"
-        )
-    runs = len(dagster.runs())
-    done = dagster.materialize(
-        "key:fact_sales_days", "--partition-range", "2025-05-01...2025-06-06"
-    )
-    assert done.code == 0, done.text
-    assert len(dagster.runs()) == runs + 1
-    run = dagster.runs()[0]
-    made = dagster.materialized(run)
-    assert made.count("fact_sales_days") == 37
-    assert {"marts/fact_sales", "reporting/total_sales"} <= set(made)
-    assert "marts/dim_products" not in made
-    after = by_day()
-    changed = {day for day in after if after[day] != before[day]}
-    assert changed
-    assert changed == {day for day in before if "2025-05-01" <= day <= "2025-06-06"}
