@@ -185,6 +185,7 @@ class Build:
             for kind in ("nodes", "unit_tests", "sources")
             for node_id, node in self.manifest[kind].items()
             if node["original_file_path"] == path
+            and (kind != "sources" or node["loaded_at_query"])  # else dbt asks nothing of it
         }
         found = []
         for node_id, node in nodes.items():
