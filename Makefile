@@ -1,6 +1,6 @@
 # What a newcomer types. `make` says what there is; each target is plain commands you can run too.
 .DEFAULT_GOAL := help
-.PHONY: help run nightly dagster reports tick test test-emulator check-bigquery doctor lint bench licences clean
+.PHONY: help run nightly dagster reports tick test test-slow test-emulator check-bigquery doctor lint bench licences clean
 
 # uv, on PATH or put into .tools, makes .venv from uv.lock.
 UV := $(shell command -v uv || echo .tools/bin/uv)
@@ -35,8 +35,11 @@ reports: .venv/.synced ## Open the reports that the newest run made
 tick: .venv/.synced ## Let a day of business pass in the sandbox
 	@sandbox tick
 
-test: .venv/.synced ## Run all tests
+test: .venv/.synced ## Run the tests, but for the slow ones
 	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+
+test-slow: .venv/.synced ## Run the tests of many whole nights, and of Dagster's daemon
+	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m slow
 
 test-emulator: .venv/.synced ## Run BigQuery's wire path at the emulator, and compare with DuckDB
 	@pytest tests/test_emulator.py

@@ -58,7 +58,7 @@ def project(tmp_path_factory):
             settings.write(f"BIGQUERY_API_ENDPOINT={endpoint}\n")
         emulator = Emulator(project.output / "sandbox/bigquery", endpoint)
         try:
-            done = project.make("run", MELTANO_ENVIRONMENT="emulator")
+            done = project.make("run", MELTANO_ENVIRONMENT="emulator", **WITHOUT_CHECKS)
             yield project, emulator, done
         finally:
             emulator.stop()

@@ -10,6 +10,8 @@ from dagster import DagsterEventType, DagsterRunStatus
 from dagster_project import MODULE, Dagster
 from headwater_project import kill, stuck, until
 
+pytestmark = pytest.mark.slow
+
 EVERY_MINUTE = "'* * * * *'"
 SUCCESS, FAILURE = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE
 

@@ -14,6 +14,8 @@ from dagster_project import MODULE, Dagster
 from headwater_project import kill, project_in, stuck
 from playwright.sync_api import sync_playwright
 
+pytestmark = pytest.mark.slow
+
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 FLAGS = """
     --headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-sync

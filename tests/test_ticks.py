@@ -10,6 +10,8 @@ import duckdb
 import pytest
 from headwater_project import Project
 
+pytestmark = pytest.mark.slow
+
 # What is history, or was loaded at another time.
 VERSIONS = ["product_key", "seller_key", "customer_key", "promotion_key", "payment_key"]
 NEVER_EQUAL = {
