@@ -38,11 +38,11 @@ tick: .venv/.synced ## Let a day of business pass in the sandbox
 test: .venv/.synced ## Run the tests, but for the slow ones
 	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
-test-slow: .venv/.synced ## Run the tests of many whole nights, and of Dagster's daemon
+test-slow: .venv/.synced ## Run the slow ones: many whole nights, the emulator, Dagster's daemon
 	@pytest --numprocesses auto --dist loadfile --no-loadscope-reorder -m slow
 
 test-emulator: .venv/.synced ## Run BigQuery's wire path at the emulator, and compare with DuckDB
-	@pytest tests/test_emulator.py
+	@pytest -m slow tests/test_emulator.py
 
 check-bigquery: .venv/.synced ## Check all SQL with Google's own analyzer, offline
 	@pytest tests/test_bigquery_sql.py

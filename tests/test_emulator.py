@@ -27,6 +27,8 @@ from headwater_sandbox.bigquery import Emulator, find_python
 from headwater_sandbox.postgres import ServerError
 from shop_documents import KINDS, sent
 
+pytestmark = pytest.mark.slow
+
 LOCAL_PROJECT = "headwater"
 STARTED = dt.datetime.now(dt.UTC)
 # What BigQuery runs and the emulator does not, each with the least that shows it. When the emulator

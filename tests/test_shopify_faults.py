@@ -13,6 +13,8 @@ from headwater_project import Project, project_in, why
 from headwater_sandbox.shopify.app import SHOP
 from shop_documents import KINDS, LOAD, landed, sent
 
+pytestmark = pytest.mark.slow
+
 CLIENT = {"SHOPIFY_CLIENT_ID": SHOP, "SHOPIFY_CLIENT_SECRET": SHOP}
 
 

@@ -7,6 +7,8 @@ import pytest
 from headwater_project import Done, Project
 from shop_documents import landed, sent
 
+pytestmark = pytest.mark.slow
+
 CHECKS = True
 
 
