@@ -1,5 +1,6 @@
 """What the project promises as a whole: declared in few places, offline, no secret told."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -144,7 +145,6 @@ def test_no_secret_is_told(project, tmp_path):
     assert "Every row arrived." in built.err
     assert 'database "none" does not exist' in refused.err
     assert SECRET not in built.text + refused.text
-    project.shop.stop()
     files = [
         path
         for folder in (project.output, project.root / ".meltano")
@@ -152,7 +152,12 @@ def test_no_secret_is_told(project, tmp_path):
         if path.is_file()
     ]
     assert files
-    assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
+    telling = []
+    for path in files:
+        with contextlib.suppress(FileNotFoundError):  # a journal that is removed just now
+            if SECRET.encode() in path.read_bytes():
+                telling.append(path)
+    assert telling == []
 
 
 README = ROOT / "README.md"
