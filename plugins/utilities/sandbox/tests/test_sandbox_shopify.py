@@ -722,11 +722,8 @@ def test_a_bulk_operation_fails(shop, client):
 @pytest.mark.parametrize(("kind", "status"), [("expired", 200), ("revoked", 401)])
 def test_tokens_end_and_are_renewed_or_not(shop, client, kind, status):
     url = f"https://{HOST}/admin/oauth/access_token"
-    login = {
-        "client_id": "rainbow-sandbox",
-        "client_secret": "rainbow-sandbox",
-        "grant_type": "client_credentials",
-    }
+    login = dict.fromkeys(("client_id", "client_secret"), "rainbow-sandbox")
+    login["grant_type"] = "client_credentials"
     fault(shop, kind, after=2)
     assert [client.ask(IDS).status for _ in range(4)] == [200, 200, 401, 401]
     granted = client(url, login)
