@@ -160,15 +160,15 @@ def test_no_secret_is_told(project, tmp_path):
     assert telling == []
 
 
-README = ROOT / "README.md"
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
 
 
-@pytest.mark.skipif(not README.exists(), reason="there is no README.md")
-def test_the_commands_of_the_readme_exist():
-    text = README.read_text()
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_commands_of_the_pages_exist(page):
+    text = page.read_text().replace("\\\n", "")
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert "run" in targets
-    assert set(re.findall(r"\bmake ([a-z]+)\b(?=[`\s])", text)) <= set(targets)
+    assert set(re.findall(r"(?:^|`)make ([a-z-]+)\b(?=[`\s])", text, re.MULTILINE)) <= set(targets)
     names = {plugin["name"]: plugin for _, plugin in PLUGINS}
     commands = {
         f"{name}:{command}"
