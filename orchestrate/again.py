@@ -68,8 +68,8 @@ def reread(job: Job) -> dg.JobDefinition:
                 allow_retries=False,
             )
         run = context.resources.meltano.run
-        loader, name = job.loaders[config.tap], config.tap.upper().replace("-", "_")
-        repair = ("--full-refresh", "--state-id-suffix=repair", config.tap, loader)
+        name = config.tap.upper().replace("-", "_")
+        repair = ("--full-refresh", "--state-id-suffix=repair", *job.loads[config.tap])
         start = {f"{name}_START_DATE": config.since}
         failure = None
         try:

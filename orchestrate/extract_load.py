@@ -100,7 +100,7 @@ def loaded_streams(
         failure = None
         try:
             chosen_only = only(tap, rest) if len(rest) < len(every) else {}
-            context.resources.meltano.run(context, tap, loader, *job.checks, **chosen_only)
+            context.resources.meltano.run(context, *job.loads[tap], *job.checks, **chosen_only)
         except dg.Failure as raised:
             failure = raised
         after = audit(context, every, failed=failure is not None)

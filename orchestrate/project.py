@@ -38,12 +38,19 @@ class Stream:
 
 @dataclass(frozen=True)
 class Job:
-    """A job's tasks, as the steps they become here. `loaders`: by tap, in order."""
+    """A job's tasks, as the steps they become here.
+
+    `loads`: by tap, in order, the words of its load: the tap, mappings, the loader.
+    """
 
     name: str
-    loaders: dict[str, str]
+    loads: dict[str, tuple[str, ...]]
     checks: tuple[str, ...]  # what runs between the load and dbt
     ending: tuple[str, ...]  # what runs after dbt
+
+    @property
+    def loaders(self) -> dict[str, str]:
+        return {tap: words[-1] for tap, words in self.loads.items()}
 
 
 def streams(tap: str) -> list[Stream]:
@@ -69,14 +76,23 @@ def _stream(plugin: dict[str, Any], name: str) -> Stream:
 
 
 def declared_job(environment: str) -> Job:
-    """An environment's nightly job: pairs of tap and loader, commands, dbt:build, commands."""
+    """An environment's nightly job: loads, commands, dbt:build, commands."""
     name = nightly_job(environment)
     (declared,) = (job for job in MELTANO["jobs"] if job["name"] == name)
     words = " ".join(declared["tasks"]).split()
     before, after = words[: words.index("dbt:build")], words[words.index("dbt:build") + 1 :]
-    loaders = {tap: before[i + 1] for i, tap in enumerate(before) if tap in PLUGINS["extractors"]}
-    checks = [word for word in before if word not in loaders and word not in loaders.values()]
-    return Job(name, loaders, tuple(checks), tuple(after))
+    loads: dict[str, tuple[str, ...]] = {}
+    checks = []
+    rest = iter(before)
+    for word in rest:
+        if word not in PLUGINS["extractors"]:
+            checks.append(word)
+            continue
+        load = [word]
+        while load[-1] not in PLUGINS["loaders"]:
+            load.append(next(rest))
+        loads[word] = tuple(load)
+    return Job(name, loads, tuple(checks), tuple(after))
 
 
 def _set_environment() -> str:

@@ -9,7 +9,7 @@ from typing import Any
 import duckdb
 from headwater_project import Project
 
-LOAD = ("run", "tap-shopify", "target-duckdb")
+LOAD = ("run", "tap-shopify", "lines-to-orders", "target-duckdb")
 # Which documents have a stream's rows, and under which name.
 KINDS = {
     "orders": ("Order", None),

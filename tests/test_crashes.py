@@ -53,6 +53,7 @@ STRIKES = {
     "tap": while_loading("headwater-tap-postgres --catalog"),
     "loader": while_loading("target-duckdb --config"),
     "Shopify tap": while_reading_the_shop("tap-shopify --catalog"),
+    "Shopify mapper": while_reading_the_shop("regroup-children --config"),
     "Shopify loader": while_reading_the_shop("target-duckdb --config"),
     "meltano": while_loading("meltano run"),
     "reconcile": while_reconciling,

@@ -335,7 +335,7 @@ def test_lines_that_are_lost_are_named_with_their_order(project, after_a_tick):
     assert (
         f"Failure in the lines of 1 orders: {theirs[id_]['name']}; read it again: "
         f"TAP_SHOPIFY_START_DATE={since} TAP_SHOPIFY__SELECT_FILTER='[\"orders\"]' meltano run "
-        "--full-refresh --state-id-suffix=repair tap-shopify target-bigquery"
+        "--full-refresh --state-id-suffix=repair tap-shopify lines-to-orders target-bigquery"
     ) in done.text
 
 

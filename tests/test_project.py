@@ -175,9 +175,11 @@ def test_the_commands_of_the_pages_exist(page):
         for name, plugin in names.items()
         for command in plugin.get("commands", ())
     }
+    mappings = {one["name"] for plugin in names.values() for one in plugin.get("mappings", ())}
     for kind, arguments in re.findall(r"\bmeltano (run|invoke) ([^`\n#|]+)", text):
         words = [word for word in arguments.split() if not word.startswith("-")]
-        known = names.keys() | commands | {job["name"] for job in MELTANO["jobs"]}
+        jobs = {job["name"] for job in MELTANO["jobs"]}
+        known = names.keys() | commands | mappings | jobs
         if kind == "invoke":
             plugin, *rest = words
             assert plugin in known, arguments

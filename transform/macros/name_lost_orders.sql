@@ -13,7 +13,7 @@
             "Failure in the lines of " ~ names | length ~ " orders: " ~ names[:5] | join(', ')
             ~ (', …' if names | length > 5 else '') ~ "; read it again: TAP_SHOPIFY_START_DATE=" ~ since
             ~ " TAP_SHOPIFY__SELECT_FILTER='[\"orders\"]' meltano run --full-refresh"
-            ~ " --state-id-suffix=repair tap-shopify " ~ loader,
+            ~ " --state-id-suffix=repair tap-shopify lines-to-orders " ~ loader,
             info=True
         ) %}
     {% endfor %}

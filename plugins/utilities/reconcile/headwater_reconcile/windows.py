@@ -25,7 +25,7 @@ def reread(stream: str, since: str = "") -> str:
     start = f"TAP_SHOPIFY_START_DATE={since} " if since else ""
     return (
         f"read it again: {start}TAP_SHOPIFY__SELECT_FILTER='[\"{stream}\"]' meltano run "
-        f"--full-refresh --state-id-suffix=repair tap-shopify {loader()}"
+        f"--full-refresh --state-id-suffix=repair tap-shopify lines-to-orders {loader()}"
     )
 
 
