@@ -8,6 +8,7 @@ from headwater_doctor.finding import Finding, required
 TIMEOUT_SECONDS = 10
 SANDBOX = "rainbow-sandbox"
 API_VERSION = "2025-07"  # tap-shopify's
+NEWEST_VERSION = "2026-01"  # in which all that it asks is valid
 SHOP = [("SHOPIFY_SHOP", "what stands before .myshopify.com in the store's address")]
 # What the selected streams need.
 SCOPES = {
@@ -72,7 +73,7 @@ def ask(session: Any, shop: str, env: dict[str, str]) -> list[Finding]:
         for scope, why in SCOPES.items()
     ]
     served = answer.headers.get("X-Shopify-API-Version", API_VERSION)
-    if served == API_VERSION:
+    if served <= NEWEST_VERSION:
         return [*findings, Finding(f"{shop} serves the API version {served}")]
     remedy = "read docs/shopify.md, API versions, before relying on orders"
     return [*findings, Finding(f"{shop} answers {API_VERSION} with {served}", remedy)]

@@ -304,7 +304,7 @@ def test_a_shop_that_lets_the_app_read_misses_nothing(ask_shop, login: dict[str,
     assert missing(findings) == {}
     assert [finding.what for finding in findings] == [
         *(f"{SHOP} grants {scope}" for scope in shopify.SCOPES),
-        f"{SHOP} serves the API version 2025-07",
+        f"{SHOP} serves the API version 2026-01",
     ]
 
 
@@ -331,12 +331,12 @@ def test_a_wrong_login_or_shop_is_named_and_not_shown(ask_shop, login, said: str
 
 
 def test_a_scope_that_is_missing_and_a_version_that_is_no_longer_served(ask_shop, stand_in) -> None:
-    for kind, value in {"missing-scope": "read_all_orders", "retired": "2026-01"}.items():
+    for kind, value in {"missing-scope": "read_all_orders", "retired": "2026-04"}.items():
         stand_in.faults("POST", {"kind": kind, "value": value, "on": []})
     found = missing(ask_shop(LOGIN))
     assert [what.partition(",")[0] for what in found] == [
         f"{SHOP} does not grant read_all_orders",
-        f"{SHOP} answers 2025-07 with 2026-01",
+        f"{SHOP} answers 2025-07 with 2026-04",
     ]
 
 

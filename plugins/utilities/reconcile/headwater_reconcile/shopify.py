@@ -17,6 +17,7 @@ from urllib.error import HTTPError
 from headwater_reconcile.source import SourceError
 
 API_VERSION = "2025-07"  # tap-shopify's
+NEWEST_VERSION = "2026-01"  # in which all that it asks is valid
 SANDBOX = "rainbow-sandbox"
 PAGE = 250
 LISTS_PAGE = 100
@@ -77,7 +78,7 @@ class Shop:
     @property
     def note(self) -> str | None:
         """What is to be known though nothing is wrong yet."""
-        if self.version == API_VERSION:
+        if self.version <= NEWEST_VERSION:
             return None
         return (
             f"Shopify answers the API version {API_VERSION}, which tap-shopify asks for, with "

@@ -400,15 +400,15 @@ def test_more_rows_than_a_page(shop, monkeypatch):
 def test_version_that_is_no_longer_served(shop):
     assert shop.check().exit_code == 0
     shop.sql("alter table _headwater.reconciliations drop column note")  # as it once was
-    shop.fault("retired", value="2025-10")
+    shop.fault("retired", value="2026-04")
     result = shop.check()
     assert result.exit_code == 0, result.output
-    told = "Shopify answers the API version 2025-07, which tap-shopify asks for, with 2025-10"
+    told = "Shopify answers the API version 2025-07, which tap-shopify asks for, with 2026-04"
     assert told in " ".join(result.stdout.split())
     (*_, (note,)) = shop.sql("select note from _headwater.reconciliations order by reconciled_at")
     assert told in note
     told = CliRunner().invoke(main, ["summary"], env=shop.environment)
-    assert "with 2025-10" in " ".join(told.stdout.split())
+    assert "with 2026-04" in " ".join(told.stdout.split())
 
 
 @pytest.mark.parametrize("kind", ["throttled", "429", "503", "html"])

@@ -458,8 +458,13 @@ def test_an_empty_bucket_throttles(tmp_path):
 # Bulk operations.
 
 
-def test_bulk_output_is_grouped_under_its_orders(client):
-    operation = client.bulk(THREE)
+@pytest.mark.parametrize("how", ["as asked", "by default until 2025-10"])
+def test_bulk_output_is_grouped_under_its_orders(shop, client, how):
+    if how == "as asked":
+        operation = client.bulk(THREE, arguments=", groupObjects: true")
+    else:
+        fault(shop, "retired", value="2025-07")
+        operation = client.bulk(THREE, version="2025-10")
     assert (operation["status"], operation["objectCount"]) == ("COMPLETED", "12")
     body = client(operation["url"]).body.decode()
     first = [
@@ -473,18 +478,17 @@ def test_bulk_output_is_grouped_under_its_orders(client):
     assert parents == [f"gid://shopify/Order/{n}" for n in (5, 6, 7) for _ in range(4)]
 
 
-@pytest.mark.parametrize("how", ["as asked", "by default of 2026-01", "by fault"])
+@pytest.mark.parametrize("how", ["as asked", "by default from 2026-01 on"])
 def test_bulk_output_may_be_ungrouped(shop, client, how):
-    grouped = client.lines(client.bulk(THREE))
+    query = BULK.replace("SEARCH", "")  # more orders than are read at once
+    grouped = client.lines(client.bulk(query, arguments=", groupObjects: true"))
     if how == "as asked":
-        operation = client.bulk(THREE, arguments=", groupObjects: false")
-    elif how == "by fault":
-        fault(shop, "ungrouped")
-        operation = client.bulk(THREE, arguments=", groupObjects: true")
+        fault(shop, "retired", value="2025-07")
+        operation = client.bulk(query, arguments=", groupObjects: false")
     else:
-        operation = client.bulk(THREE, version="2026-01")
+        operation = client.bulk(query)
     lines = client.lines(operation)
-    assert ["__parentId" in line for line in lines] == [False] * 3 + [True] * 9
+    assert ["__parentId" in line for line in lines] == [False] * ORDERS + [True] * 3 * ORDERS
     assert sorted(map(str, lines)) == sorted(map(str, grouped))
 
 
@@ -621,16 +625,25 @@ def test_a_version_is_served_as_asked_or_the_next_one_is(shop, client):
         return told.status, told.headers["X-Shopify-API-Version"]
 
     assert {version: served(version) for version in schema.VERSIONS} == {
-        version: (200, version) for version in ("2025-07", "2025-10", "2026-01", "2026-04")
+        "2025-07": (200, "2026-01"),
+        "2025-10": (200, "2026-01"),
+        "2026-01": (200, "2026-01"),
+        "2026-04": (200, "2026-04"),
     }
-    assert served("2024-01") == (200, "2025-07")
+    assert served("2024-01") == (200, "2026-01")
     assert served("2031-01") == (404, None)
-    fault(shop, "retired", value="2026-01")
-    assert [served("2025-07"), served("2026-04")] == [(200, "2026-01"), (200, "2026-04")]
     supported = "{ publicApiVersions { handle supported } }"
     assert client.data(supported)["publicApiVersions"] == [
         {"handle": version, "supported": version >= "2026-01"} for version in schema.VERSIONS
     ]
+
+
+def test_other_versions_may_be_served(shop, client):
+    for oldest in ("2025-07", "2026-04"):
+        fault(shop, "retired", value=oldest)
+        answer = client.ask(IDS, "2025-07")
+        assert (answer.status, answer.headers["X-Shopify-API-Version"]) == (200, oldest)
+        shop.faults("DELETE")
 
 
 # Faults.

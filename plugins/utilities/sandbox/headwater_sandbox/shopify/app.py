@@ -45,6 +45,7 @@ ACCESS_TOKEN = CLIENT_ID = CLIENT_SECRET = SHOP
 SCOPES = ("read_all_orders", "read_customers", "read_orders", "read_products")
 OUTPUT = "shopify-sandbox/bulk-operation-outputs"
 FIELD_OF = {kind: kind[0].lower() + kind[1:] for kind in KINDS}  # Order: order
+OLDEST_VERSION = "2026-01"  # what Shopify serves in November 2026
 MAX_FIRST = 250
 RECENT_DAYS = 60
 STATUS_TEXTS = {
@@ -138,7 +139,7 @@ class Shop:
         raise Refused(failure("404"))
 
     def _served(self) -> list[str]:
-        oldest = self.faults.value("retired") or ""
+        oldest = self.faults.value("retired") or OLDEST_VERSION
         return [one for one in schema.VERSIONS if one >= oldest] or [schema.VERSIONS[-1]]
 
     @property
@@ -366,8 +367,6 @@ class Shop:
         if not kind:
             raise bulk.BulkError(f"the stand-in has no {field.name.value}")
         self._allow(kind, field.name.value)
-        if self.faults.take("submit", None, "ungrouped"):
-            is_grouped = False
         terms = self._terms(reader, kind, arguments.get("query"))
         pages = reader.pages(kind, terms, arguments["sortKey"], arguments["reverse"])
         output = bulk.write(of_schema, query, field, pages, reader, path, is_grouped)

@@ -1,5 +1,7 @@
 """Bulk operations: one query over all pages, its objects written as lines of JSON."""
 
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,12 +61,15 @@ def write(
 ) -> Output:
     """Run a valid query over the pages of its root field, and write its output.
 
+    Children follow their parent, or, where they are not grouped, come behind all parents: as far
+    from their own as Shopify's words allow.
+
     Raises:
         BulkError: children have a parent whose id was not asked for.
         GraphQLError: the query fails.
     """
     output, key = Output(), (field.alias or field.name).value
-    with path.open("wb") as file:
+    with path.open("wb") as file, tempfile.TemporaryFile(dir=path.parent) as apart:
         for rows in pages:
             edges = [{"cursor": row.cursor, "node": row.document} for row in rows]
             page = as_connection(edges, has_next=False, has_previous=False)
@@ -72,11 +77,16 @@ def write(
             if result.errors:
                 raise result.errors[0]
             lines = [line for node in _nodes(result.data[key]) for line in _flat(node, None)]
-            if not is_grouped:
-                lines.sort(key=lambda line: "__parentId" in line)
             output.objects += len(lines)
             output.roots += len(rows)
-            output.size += file.write(ENCODER.encode_lines(lines))
+            if not is_grouped:
+                children = [line for line in lines if "__parentId" in line]
+                apart.write(ENCODER.encode_lines(children))
+                lines = [line for line in lines if "__parentId" not in line]
+            file.write(ENCODER.encode_lines(lines))
+        apart.seek(0)
+        shutil.copyfileobj(apart, file)
+        output.size = file.tell()
     return output
 
 

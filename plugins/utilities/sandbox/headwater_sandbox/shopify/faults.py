@@ -25,13 +25,12 @@ KINDS = {
     "html": ("a page of HTML with status 200", API),
     "slow": ("an answer that takes --value SECONDS (default 5)", API + ("download",)),
     "truncated": ("an answer cut off half-way", ("download",)),
-    "ungrouped": ("bulk output with children apart from parents, as from 2026-01", ("submit",)),
     "running": ("a bulk operation that is still running", ("poll",)),
     "failed": ("a bulk operation that fails (--value ERROR_CODE)", ("submit",)),
     "expired": ("all tokens end; client credentials get a new one", API),
     "revoked": ("all tokens end, and client credentials are refused", API),
     "missing-scope": ("the app lacks the access scope --value, e.g. read_orders", ("query",)),
-    "retired": ("versions before --value, e.g. 2026-01, are no longer served", API),
+    "retired": ("versions from --value on are served, e.g. 2025-07, and none before", API),
 }
 # These are a state of the shop, not an event.
 LASTING = {"missing-scope", "retired"}
