@@ -57,7 +57,7 @@ def selected():
     return {
         plugin["name"]: {p.split(".")[0] for p in plugin["select"] if not p.startswith("!")}
         for path in (ROOT / "extract").glob("*.meltano.yml")
-        for plugin in yaml.safe_load(path.read_text())["plugins"]["extractors"]
+        for plugin in yaml.safe_load(path.read_text())["plugins"].get("extractors", ())
     }
 
 

@@ -5,10 +5,12 @@ Shopify's bulk operations write nested objects as lines of their own, each with 
 it that they do, and gives them to the record it has seen last. Here they are moved.
 
 Records wait until the STATE behind them: by then all that belongs to them has come. No value is
-decoded on the way, and a record that neither gives nor takes leaves as it came, byte for byte.
+decoded on the way, and each record leaves as it would have come with its own, byte for byte: else
+the loader would take one that has come both ways for changed.
 """
 
 import argparse
+import json
 import sqlite3
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -158,10 +160,18 @@ def _with_more(line: bytes, moved: Iterable[tuple[str, bytes]]) -> bytes:
 
 
 def _replaced(line: bytes, arrays: Mapping[str, list[msgspec.Raw]]) -> bytes:
-    """The RECORD line with other arrays in these fields; all other values keep their bytes."""
+    """The RECORD line with other arrays in these fields, spaced as Python's json does, and so the
+    tap; all other values keep their bytes."""
     message = _as_fields(line)
-    record = _as_fields(message["record"])
-    return msgspec.json.encode({**message, "record": {**record, **arrays}}) + b"\n"
+    texts = {field: b"[%b]" % b", ".join(array) for field, array in arrays.items()}
+    record = _object({**_as_fields(message["record"]), **texts})
+    return _object({**message, "record": record}) + b"\n"
+
+
+def _object(fields: Mapping[str, bytes | msgspec.Raw]) -> bytes:
+    return b"{%b}" % b", ".join(
+        b"%b: %b" % (json.dumps(name).encode(), text) for name, text in fields.items()
+    )
 
 
 def main() -> None:
