@@ -1,15 +1,17 @@
 """What the project promises as a whole: declared in few places, offline, no secret told."""
 
 import contextlib
+import http.client
 import os
 import re
 import shutil
+import socket
 import subprocess
 
 import psycopg
 import pytest
 import yaml
-from headwater_project import ROOT, project_in
+from headwater_project import ROOT, project_in, until
 from headwater_sandbox.postgres import Server
 
 MELTANO_FILES = sorted(ROOT.glob("*/*.meltano.yml"))
@@ -158,6 +160,30 @@ def test_no_secret_is_told(project, tmp_path):
             if SECRET.encode() in path.read_bytes():
                 telling.append(path)
     assert telling == []
+
+
+def test_the_notebook_opens_live(project):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    listen = ("--headless", "--no-token", "--host", "127.0.0.1", "--port", str(port))
+    editor = project.start("meltano", "invoke", "notebook", "edit", *listen, **CLOSED)
+
+    def answer():
+        assert editor.poll() is None, project.end(editor).text
+        with contextlib.suppress(ConnectionError):
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.request("GET", "/?file=second_orders.py")
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+    try:
+        status, page = until(answer, "the notebook's page")
+    finally:
+        editor.terminate()
+        project.end(editor)
+    assert status == 200
+    assert "<title>Second orders</title>" in page
+    assert project.processes("marimo") == []
 
 
 PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/*.md"))]
