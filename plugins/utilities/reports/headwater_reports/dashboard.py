@@ -6,8 +6,11 @@ a row for each choice of the filters, and the page only picks among them, so tha
 in a browser.
 """
 
+import base64
 import datetime as dt
+import gzip
 import json
+import re
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Decimal
@@ -27,7 +30,7 @@ FRESHNESS = "data_freshness"
 ALL = "all"
 UNITS = ("text", "key", "period", "day", "time", "count", "amount", "ratio", "seconds", "number")
 _REQUIRED = {"title", "view", "columns", "chart"}
-_OPTIONAL = {"about", "split", "grain", "pick", "sort", "height", "wide"}
+_OPTIONAL = {"about", "empty", "split", "grain", "pick", "sort", "height", "wide"}
 # Colours are CSS variables, so that a chart follows the page into dark mode and onto paper.
 CONFIG = {
     "background": None,
@@ -45,13 +48,16 @@ CONFIG = {
         "titleFontWeight": "normal",
         "labelFontSize": 12,
         "titleFontSize": 12,
-        "labelOverlap": "greedy",
+        "labelOverlap": "parity",
         "labelSeparation": 8,
     },
     "axisY": {"domain": False, "ticks": False, "labelPadding": 8},
     "axisYBand": {"labelOverlap": False},
     "axisX": {"grid": False},
     "axisXQuantitative": {"tickCount": 6},
+    "axisXTemporal": {
+        "labelExpr": "utcFormat(datum.value, utcdate(datum.value) == 1 ? \"%b '%y\" : '%-d %b')"
+    },
     "legend": {
         "labelColor": "var(--ink)",
         "titleColor": "var(--muted)",
@@ -74,11 +80,12 @@ class DashboardError(Exception):
 
 @dataclass(frozen=True)
 class Dashboard:
-    """One page. `views`: the reporting views it reads, in order."""
+    """One page. `charts`: its panels' as Vega; `views`: the reporting views it reads, in order."""
 
     name: str
     declared: dict[str, Any]
     columns: dict[str, dict[str, str]]
+    charts: list[dict[str, Any]]
 
     @property
     def views(self) -> list[str]:
@@ -108,6 +115,7 @@ def _load(path: Path, columns: dict[str, dict[str, str]]) -> Dashboard:
     declared = yaml.safe_load(path.read_text())
     if missing := {"title", "about", "filters", "headline", "panels"} - declared.keys():
         raise DashboardError(f"{path.name}: {', '.join(sorted(missing))} missing")
+    charts = []
     for panel in declared["panels"]:
         where = f"{path.name}: {panel.get('title')}"
         if wrong := panel.keys() - _REQUIRED - _OPTIONAL:
@@ -118,10 +126,10 @@ def _load(path: Path, columns: dict[str, dict[str, str]]) -> Dashboard:
         if unknown := named - columns.keys():
             raise DashboardError(f"{where}: columns.yml does not name {', '.join(sorted(unknown))}")
         try:
-            vl_convert.vegalite_to_vega(_vega_lite(panel, columns))
+            charts.append(vl_convert.vegalite_to_vega(_vega_lite(panel, columns)))
         except ValueError as error:
             raise DashboardError(f"{where}: {str(error).splitlines()[0]}") from None
-    return Dashboard(path.stem, declared, columns)
+    return Dashboard(path.stem, declared, columns, charts)
 
 
 def build(reader: Reader, source: Path, output: Path) -> list[Path]:
@@ -190,12 +198,16 @@ def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[st
     covers = declared["headline"].get("covers", [])
     wanted = {declared["headline"]["view"]: {*numbers, *covers}}
     panels = []
-    for number, panel in enumerate(declared["panels"], 1):
+    for number, panel in enumerate(declared["panels"]):
         sort = [name.removeprefix("-") for name in panel.get("sort", [])]
         wanted.setdefault(panel["view"], set()).update(panel["columns"], sort)
-        spec = _vega_lite(panel, columns)
-        vega = vl_convert.vegalite_to_vega(spec)
-        panels.append({"id": f"panel-{number}", **panel, "chart": vega})
+        shown = set(re.findall(r"\w+", json.dumps(panel["chart"])))
+        has_amounts = any(columns[name]["unit"] == "amount" for name in shown & columns.keys())
+        panels.append(
+            {"id": f"panel-{number}", **panel, "chart": dashboard.charts[number]}
+            | {"has_amounts": has_amounts}
+        )
+    opens = _opens(declared["filters"], [views[view] for view in wanted])
     used = {name for names in wanted.values() for name in names} | declared["filters"].keys()
     return {
         "name": dashboard.name,
@@ -203,23 +215,36 @@ def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[st
         "about": declared["about"],
         "filters": declared["filters"],
         "headline": declared["headline"],
-        "facts": _facts(dashboard, views[declared["headline"]["view"]]),
+        "opens": opens,
+        "facts": _facts(dashboard, views[declared["headline"]["view"]], opens),
         "panels": panels,
         "columns": {name: columns[name] for name in columns if name in used},
-        "views": {
-            view: _packed(views[view], list(declared["filters"]), sorted(names))
-            for view, names in wanted.items()
-        },
+        "views": _compressed(
+            {
+                view: _packed(views[view], list(declared["filters"]), sorted(names))
+                for view, names in wanted.items()
+            }
+        ),
     }
 
 
-def _facts(dashboard: Dashboard, table: pa.Table | None) -> dict[str, str]:
+def _opens(filters: dict[str, str], tables: list[pa.Table | None]) -> dict[str, Any]:
+    """What a page opens with, by filter: all, or what most rows have, as of the currencies."""
+    opens = {}
+    for name in filters:
+        columns = [table[name] for table in tables if table and name in table.column_names]
+        found = Counter(value for column in columns for value in column.to_pylist())
+        opens[name] = ALL if ALL in found else max(found, key=found.get, default=None)
+    return opens
+
+
+def _facts(dashboard: Dashboard, table: pa.Table | None, opens: dict[str, Any]) -> dict[str, str]:
     """The first headline numbers by label, as the page opens and the index shows them."""
-    rows = table.to_pylist() if table else []
-    for name in dashboard.declared["filters"]:
-        found = Counter(row[name] for row in rows if name in row)
-        opens = ALL if ALL in found else next(iter(found.most_common(1)), (None,))[0]
-        rows = [row for row in rows if row.get(name) == opens]
+    rows = [
+        row
+        for row in (table.to_pylist() if table else [])
+        if all(row[name] == opens[name] for name in opens if name in row)
+    ]
     facts = {}
     for number in dashboard.declared["headline"]["numbers"][:3] if rows else []:
         column = dashboard.columns[number["column"]]
@@ -297,10 +322,18 @@ def _plain(value: Any) -> Any:
             return value
 
 
+def _compressed(views: dict[str, Any]) -> str:
+    """As the page's script unpacks it: years of days are megabytes, of which a fifth is left."""
+    return base64.b64encode(gzip.compress(_json(views).encode(), mtime=0)).decode()
+
+
 def embedded(content: dict[str, Any]) -> str:
     """JSON that no browser takes for the end of the script it is in."""
-    text = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c")
+    return _json(content).replace("<", "\\u003c")
+
+
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, ensure_ascii=False, separators=(",", ":"))
 
 
 def _templates() -> jinja2.Environment:

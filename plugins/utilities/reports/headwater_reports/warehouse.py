@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
@@ -32,6 +32,7 @@ class Reader:
         self.reads: set[str] = set()
         self.missing: set[str] = set()
         self._run, self._prefix = run, prefix
+        self._views: dict[str, pa.Table] = {}
 
     def query(self, sql: str) -> pa.Table:
         """The result; numerics are decimals, timestamps UTC.
@@ -51,11 +52,11 @@ class Reader:
             raise LoadError(str(error).splitlines()[0]) from None
 
     def view(self, name: str) -> pa.Table | None:
-        """All rows of a reporting view; None where it has not been built."""
-        try:
-            return self.query(f"select * from reporting.{name}")
-        except MissingRelation:
-            return None
+        """All rows of a reporting view, asked for once; None where it has not been built."""
+        with suppress(MissingRelation):
+            if name not in self._views:
+                self._views[name] = self.query(f"select * from reporting.{name}")
+        return self._views.get(name)
 
 
 @contextmanager

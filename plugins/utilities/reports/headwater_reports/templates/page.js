@@ -31,6 +31,10 @@ function periodName(period) {
   return `${day ? Number(day) + " " : ""}${MONTHS[part - 1]} ${year}`;
 }
 
+function shortDay(text) {
+  return `${Number(text.slice(8, 10))} ${MONTHS[text.slice(5, 7) - 1].slice(0, 3)} ${text.slice(0, 4)}`;
+}
+
 function timeName(text) {
   return text ? `${periodName(text.slice(0, 10))}, ${text.slice(11, 16)}` : "never";
 }
@@ -65,7 +69,13 @@ function element(name, text, attributes = {}) {
   return made;
 }
 
-// The rows of a view: as it was embedded, column by column.
+// The rows of a view: as it was embedded, compressed, column by column.
+
+async function inflate(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return JSON.parse(await new Response(stream).text());
+}
 
 function unpack(packed) {
   if (!packed) return null;
@@ -75,8 +85,9 @@ function unpack(packed) {
     Object.fromEntries(columns.map(([name, value]) => [name, value(row)])));
 }
 
-function startPage() {
-  const views = Object.fromEntries(Object.entries(content.views).map(([name, view]) => [name, unpack(view)]));
+async function startPage() {
+  const packed = Object.entries(await inflate(content.views));
+  const views = Object.fromEntries(packed.map(([name, view]) => [name, unpack(view)]));
   const filters = Object.keys(content.filters);
   const selects = Object.fromEntries(filters.map((column) => [column, document.querySelector(`select[name=${column}]`)]));
   const chosen = {};
@@ -94,8 +105,8 @@ function startPage() {
       return values.filter((period) => period.length < 10)
         .sort((a, b) => rank(a) - rank(b) || (a < b ? 1 : -1));
     }
-    // What there is most of comes first: the currency that a page opens with.
-    return values.sort((a, b) => (b === ALL) - (a === ALL) || count.get(b) - count.get(a));
+    const opens = content.opens[column];
+    return values.sort((a, b) => (b === opens) - (a === opens) || count.get(b) - count.get(a));
   }
 
   function fill(column) {
@@ -156,9 +167,10 @@ function startPage() {
       const value = row ? row[column] : null;
       const [big, exact, change] = card.querySelectorAll("strong, .exact, .change");
       const isLarge = value !== null && (unit === "amount" || unit === "count") && Math.abs(Number(value)) >= 1e4;
-      big.textContent = isLarge ? compact(Number(value)) : shown(column, value);
-      const currency = unit === "amount" && value !== null ? ` ${chosen.currency_code}` : "";
-      exact.textContent = isLarge || currency ? shown(column, value) + currency : "";
+      const isTime = value !== null && unit === "time";
+      big.textContent = isLarge ? compact(Number(value)) : isTime ? shortDay(value) : shown(column, value);
+      exact.textContent = isTime ? `${value.slice(11, 16)} UTC` : isLarge || unit === "amount" ? shown(column, value) : "";
+      card.querySelector(".unit").textContent = unit === "amount" && chosen.currency_code ? chosen.currency_code : "";
       change.textContent = before && value !== null && before[column] !== null
         ? changed(unit, Number(value), Number(before[column])) : "";
       card.dataset.unit = unit;
@@ -250,10 +262,9 @@ function startPage() {
       nothing.hidden = rows.length > 0;
       chart.hidden = behind.hidden = rows.length === 0;
       nothing.textContent = views[panel.view]
-        ? `Nothing for ${selection() || "this page"}.`
+        ? panel.empty || `Nothing for ${selection() || "this page"}.`
         : `The report ${panel.view} has not been built: make run builds it.`;
-      const units = new Set(panel.columns.map((name) => content.columns[name].unit));
-      section.querySelector(".unit").textContent = units.has("amount") && chosen.currency_code ? chosen.currency_code : "";
+      section.querySelector(".unit").textContent = panel.has_amounts && chosen.currency_code ? chosen.currency_code : "";
       if (details.open) section.querySelector(".scroll").replaceChildren(table(panel, rows));
       if (!rows.length) return;
       const values = rows.map((row, place) => ({ ...drawn(row), place }));
@@ -299,6 +310,14 @@ function startPage() {
     document.body.dataset.state = "drawn";
   }
 
+  // A chart is drawn for the width that it has, and redrawn where the window's changes.
+  for (const [event, isPrinted] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => {
+      document.body.classList.toggle("printing", isPrinted);
+      dispatchEvent(new Event("resize"));
+    });
+  }
+
   document.querySelector(".filters").addEventListener("change", () => {
     show();
     history.replaceState(null, "", `#${new URLSearchParams(chosen)}`);
@@ -306,6 +325,7 @@ function startPage() {
   show();
 }
 
+document.querySelector("nav [aria-current]").scrollIntoView({ block: "nearest", inline: "center" });
 for (const time of document.querySelectorAll("time[data-time]")) {
   time.textContent = timeName(time.dataset.time);
 }
