@@ -514,12 +514,10 @@ def test_access_is_as_the_page_says(built: Build) -> None:
         if job.kind == "GRANT"
     }
     expected = {
-        f"grant `roles/bigquery.dataViewer` on {kind} `offline`.`{dataset}`.`{node['name']}` "
-        f'to "group:{access.GROUPS[role]}"'
-        for dataset, kind, role in (
-            ("marts", "table", "analyst"),
-            ("reporting", "view", "reporting"),
-        )
+        "grant `roles/bigquery.dataViewer` on "
+        f"{'view' if node['config']['materialized'] == 'view' else 'table'} "
+        f'`offline`.`{dataset}`.`{node["name"]}` to "group:{access.GROUPS[role]}"'
+        for dataset, role in (("marts", "analyst"), ("reporting", "reporting"))
         for node in built.manifest["nodes"].values()
         if node["resource_type"] == "model" and node["schema"] == dataset
     }
@@ -540,6 +538,32 @@ def test_reporting_reads_marts_by_itself(built: Build) -> None:
     reporting = {"projectId": "offline", "datasetId": "reporting"}
     (entry,) = built.server.access["marts"]
     assert entry["dataset"] == {"dataset": reporting, "targetTypes": ["VIEWS"]}
+
+
+def test_a_view_among_the_marts_reads_what_is_beneath_by_itself(built: Build) -> None:
+    marts = {
+        node["unique_id"]: node
+        for node in built.manifest["nodes"].values()
+        if node["schema"] == "marts" and node["config"]["materialized"] == "view"
+    }
+    assert marts.keys() == {"model.headwater.fct_dbt_results"}
+    for beneath, dataset, name in (
+        ("staging", "marts", "fct_dbt_results"),
+        ("_headwater", "staging", "stg_headwater__dbt_results"),
+    ):
+        (entry,) = built.server.access[beneath]
+        assert entry["view"] == {"projectId": "offline", "datasetId": dataset, "tableId": name}
+
+
+def test_what_dbt_did_is_recorded_in_two_statements(built: Build) -> None:
+    sent = [job for job in built.server.jobs.values() if "dbt_results`" in job.sql]
+    written = [job for job in sent if job.kind in ("CREATE_TABLE", "INSERT")]
+    # Twice, for the two builds; the check of freshness sends neither.
+    assert [job.kind for job in written] == ["CREATE_TABLE", "INSERT"] * 2
+    assert not [job.error for job in sent if job.error]
+    made = ("model", "snapshot", "seed", "test", "unit_test")
+    nodes = [n for n in built.results if n.partition(".")[0] in made]
+    assert all(f"'{node}'" in written[1].sql for node in nodes)
 
 
 def test_facts_are_partitioned_and_clustered(built: Build) -> None:

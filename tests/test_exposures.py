@@ -9,22 +9,12 @@ import duckdb
 import pytest
 import sqlglot
 import yaml
+from dbt_project import ROOT, Project
 from headwater_reports import dashboard, exports, message, notebook, warehouse
 from headwater_reports.warehouse import Reader
-from test_models import ROOT, Project, make_raw_layer
 
 ANALYZE = ROOT / "analyze"
 INDEX = yaml.safe_load((ANALYZE / "index.yml").read_text())
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = Project(tmp_path_factory.mktemp("built"))
-    make_raw_layer(project.warehouse)
-    untested = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test")
-    result = project.dbt("build", *untested)
-    assert result.returncode == 0, result.stdout
-    return project
 
 
 def only(folder: Path, **listed: list) -> Path:

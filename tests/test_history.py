@@ -8,7 +8,7 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from test_models import Project, make_raw_layer
+from dbt_project import Project, make_raw_layer
 
 ALL, NOW, SEEN = "1900-01-01 00:00:00", "2100-01-01 00:00:00", "seen"
 OPENED = "2026-01-01 00:00:00"

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 import pytest
-from test_models import DEFAULTS, Project, make_raw_layer
+from dbt_project import DEFAULTS, Project, make_raw_layer
 
 
 def table(text: str) -> list[dict[str, str | None]]:

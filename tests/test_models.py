@@ -1,221 +1,109 @@
 """The dbt project on DuckDB: exact values from a small raw layer, faults that turn it red."""
 
-import json
+import datetime as dt
 import os
-import re
 import shutil
 import subprocess
 import sys
+from collections import namedtuple
+from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
+import jinja2
 import pytest
 import yaml
 from dbt.adapters.duckdb.credentials import DuckDBCredentials
-from headwater_target_warehouse.duckdb import DuckDBWarehouse
-from shop_tables import STAMPED, make_shop_tables, shop_tables
-
-ROOT = Path(__file__).parents[1]
-TRANSFORM = ROOT / "transform"
-SOURCE_DDL = ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql"
-DBT = Path(sys.executable).with_name("dbt")
-
-LANDED_TYPES = [
-    (r"bigint|integer|smallint", "bigint"),
-    (r"numeric(\(.+?\))", r"decimal\1"),
-    (r"numeric", "decimal(38, 9)"),
-    (r"real|double precision", "double"),
-    (r"timestamptz|timestamp", "timestamp"),
-    (r"bytea", "blob"),
-    (r"jsonb|text\[\]", "json"),
-    (r"text|uuid|char\(\d+\)", "varchar"),
-    (r"date|boolean", r"\g<0>"),
-]
-
-# What a row has when the test does not care.
-DEFAULTS = {
-    "full_name": "Đặng Thị Ánh",
-    "email": "anh@example.com",
-    "created_at": "2026-01-01 00:00:00",
-    "updated_at": "2026-01-01 00:00:00",
-    "is_subscribed": False,
-    "fee_rate": 0.025,
-    "is_active": True,
-    "currency_code": "VND",
-    "annual_rate": 0.125,
-    "opened_on": "2026-01-01",
-    "customer_type": "INDIVIDUAL",
-    **STAMPED,
-}
-DELETED = {"_sdc_deleted_at": "2026-03-01 00:00:00"}
-
-ROWS = {
-    "raw_rainbow.customers": [
-        {"customer_id": 1},
-        {"customer_id": 2},
-        {"customer_id": 3, **DELETED},
-    ],
-    "raw_rainbow.payments": [
-        {"payment_id": 1, "payment_method": "cash"},
-        {"payment_id": 2, "payment_method": "card"},
-    ],
-    "raw_rainbow.orders": [
-        {"order_id": 1, "customer_id": 1, "payment_id": 1, "status": "completed"},
-        {"order_id": 2, "customer_id": 1, "payment_id": 2, "status": "paid"},
-        {"order_id": 3, "customer_id": 3, "payment_id": 2, "status": "shipped"}
-        | {"currency_code": "USD"},
-        {"order_id": 4, "customer_id": 2, "payment_id": 1, "status": "cancelled"},
-        {"order_id": 5, "customer_id": 2, "payment_id": 1, "status": "pending"},
-        {"order_id": 6, "customer_id": 2, "payment_id": 1, "status": "completed", **DELETED},
-        {"order_id": 7, "customer_id": 2, "payment_id": 1, "status": "refunded"},
-    ],
-    "raw_rainbow.order_details": [
-        {"order_id": 1, "product_id": 10, "quantity": 2, "price": "100000.50"},
-        {"order_id": 1, "product_id": 11, "quantity": 1, "price": "0.25"},
-        {"order_id": 1, "product_id": 12, "quantity": 5, "price": "777.00", **DELETED},
-        {"order_id": 2, "product_id": 10, "quantity": 3, "price": "1234567890123456.78"},
-        {"order_id": 3, "product_id": 10, "quantity": 1, "price": "19.99"},
-        {"order_id": 4, "product_id": 10, "quantity": 1, "price": "500.00"},
-        {"order_id": 6, "product_id": 10, "quantity": 1, "price": "600.00", **DELETED},
-        {"order_id": 7, "product_id": 10, "quantity": 1, "price": "700.00"},
-    ],
-    "raw_lana.customers": [
-        {"customer_id": 1, "status": "ACTIVE"},
-        {"customer_id": 2, "status": "SUSPENDED"},
-        {"customer_id": 3, "status": "ACTIVE", **DELETED},
-    ],
-    "raw_lana.facilities": [
-        {"facility_id": 1, "customer_id": 1, "status": "ACTIVE"}
-        | {"principal_amount": "1000.00", "outstanding_balance": "650.00"},
-        {"facility_id": 2, "customer_id": 1, "status": "PENDING"}
-        | {"principal_amount": "70.50", "outstanding_balance": "0.00", "opened_on": "2026-02-01"},
-        {"facility_id": 3, "customer_id": 1, "status": "ACTIVE", **DELETED}
-        | {"principal_amount": "5.00", "outstanding_balance": "5.00"},
-    ],
-    "raw_lana.transactions": [
-        {"transaction_id": 1, "customer_id": 1, "facility_id": 1, "type": "DISBURSAL"}
-        | {"amount": "900.00", "transaction_date": "2026-01-31 23:59:59.999999"},
-        {"transaction_id": 2, "customer_id": 1, "facility_id": 1, "type": "PAYMENT"}
-        | {"amount": "300.00", "transaction_date": "2026-02-10 00:00:00"},
-        {"transaction_id": 3, "customer_id": 2, "type": "DEPOSIT"}
-        | {"amount": "40.10", "transaction_date": "2026-02-01 00:00:00"},
-        {"transaction_id": 4, "customer_id": 2, "type": "WITHDRAWAL", "currency_code": "USD"}
-        | {"amount": "7.00", "transaction_date": "2026-02-02 00:00:00"},
-        {"transaction_id": 5, "customer_id": 2, "type": "DEPOSIT", **DELETED}
-        | {"amount": "1.00", "transaction_date": "2026-02-02 00:00:00"},
-    ],
-}
+from dbt_project import TRANSFORM, Project
+from shop_tables import make_shop_tables, shop_tables
 
 
-def landed_type(postgres_type: str) -> str:
-    """Return the DuckDB type the loader lands a Postgres type in."""
-    for pattern, duckdb_type in LANDED_TYPES:
-        if match := re.fullmatch(pattern, postgres_type):
-            return match.expand(duckdb_type)
-    raise AssertionError(f"no landed type for {postgres_type}")
-
-
-def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
-    """Create every raw table of the sources' DDL, with rows in them, and the loader's audit."""
-    ddl = SOURCE_DDL.read_text()
-    with duckdb.connect(str(path)) as warehouse:
-        warehouse.execute("create schema raw_rainbow; create schema raw_lana")
-        for name, body in re.findall(r"^create table (\S+) \(\n(.+?)^\);", ddl, re.M | re.S):
-            columns = re.findall(
-                r"^ {4}(?!primary key)\"?(\w+)\"? (double precision|\w+(?:\(.+?\)|\[\])?)",
-                body,
-                re.M,
-            )
-            typed = [f'"{column}" {landed_type(kind)}' for column, kind in columns]
-            warehouse.execute(
-                f"create table raw_{name} ({', '.join(typed)}, _sdc_extracted_at timestamp, "
-                "_sdc_received_at timestamp, _sdc_batched_at timestamp, _sdc_deleted_at timestamp, "
-                "_sdc_sequence bigint, _sdc_table_version bigint)"
-            )
-            known = {column for column, _ in columns} | {"_sdc_batched_at", "_sdc_deleted_at"}
-            for row in rows.get(f"raw_{name}", []):
-                full = {k: v for k, v in (DEFAULTS | row).items() if k in known}
-                assert row.keys() <= known
-                warehouse.execute(
-                    f"insert into raw_{name} ({', '.join(map(json.dumps, full))}) "
-                    f"values ({', '.join('?' * len(full))})",
-                    list(full.values()),
-                )
-    with DuckDBWarehouse(path) as warehouse:
-        warehouse.create_audit_tables()
-    make_shop_tables(
-        path,
-        {
-            name.removeprefix("raw_shopify."): rows_of
-            for name, rows_of in rows.items()
-            if name.startswith("raw_shopify.")
-        },
-    )
-
-
-class Project:
-    """A dbt project with a warehouse of its own; artifacts and logs lie beside the file."""
-
-    def __init__(self, directory: Path, source: Path = TRANSFORM) -> None:
-        self.directory = directory
-        self.warehouse = directory / "headwater.duckdb"
-        self.env = os.environ | {
-            "DBT_PROJECT_DIR": str(source),
-            "DBT_PROFILES_DIR": str(source / "profiles"),
-            "DBT_TARGET_PATH": str(directory / "target"),
-            "DBT_LOG_PATH": str(directory / "logs"),
-            "DBT_TARGET": "duckdb",
-            "DBT_SCHEMA_PREFIX": "",
-            "DUCKDB_PATH": str(self.warehouse),
-        }
-
-    def copy(self, directory: Path, source: Path = TRANSFORM) -> "Project":
-        """Return a project that starts with this one's warehouse and parsed state."""
-        shutil.copytree(self.directory, directory, dirs_exist_ok=True)
-        return Project(directory, source)
-
-    def dbt(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [DBT, "--no-use-colors", *arguments],
-            env=self.env | env,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
+def recorded(project: Project) -> dict[tuple[str, str], str | None]:
+    """What the warehouse has of the newest dbt run: status by kind and name."""
+    return {
+        (kind, name): status
+        for kind, name, status in project.query(
+            "select resource_type, node_id, status from _headwater.dbt_results "
+            "qualify started_at = max(started_at) over ()"
         )
-
-    def artifact(self, name: str) -> dict:
-        return json.loads((self.directory / "target" / f"{name}.json").read_text())
-
-    def results(self, *statuses: str) -> set[str]:
-        """Return the names of the nodes that ended so at the last invocation."""
-        results = self.artifact("run_results")["results"]
-        return {r["unique_id"].split(".")[2] for r in results if r["status"] in statuses}
-
-    def query(self, sql: str) -> list[tuple]:
-        with duckdb.connect(str(self.warehouse), read_only=True) as warehouse:
-            return [tuple(map(plain, row)) for row in warehouse.execute(sql).fetchall()]
-
-    def execute(self, sql: str) -> None:
-        with duckdb.connect(str(self.warehouse)) as warehouse:
-            warehouse.execute(sql)
+    }
 
 
-def plain(value: object) -> object:
-    """Return the value as the tests write it: decimals, dates and timestamps as text."""
-    return value if value is None or isinstance(value, bool | int) else str(value)
+def ended(project: Project) -> dict[tuple[str, str], str]:
+    """What dbt itself says of it."""
+    return {
+        (kind, r["unique_id"]): r["status"]
+        for r in project.artifact("run_results")["results"]
+        if (kind := r["unique_id"].partition(".")[0]) not in ("exposure", "operation")
+    }
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """The warehouse after one `dbt build`. Not to be written to: copy it."""
-    project = Project(tmp_path_factory.mktemp("built"))
-    make_raw_layer(project.warehouse)
-    result = project.dbt("build")
-    assert result.returncode == 0, result.stdout
-    assert "deprecat" not in result.stdout.lower()
-    assert project.results("warn", "skipped") == set()
-    return project
+def test_a_build_is_recorded(built: Project) -> None:
+    assert recorded(built) == ended(built)
+    ((invocation, run, started, took),) = built.query(
+        "select invocation_id, run_id, started_at, ended_at > started_at and sum(seconds) > 1 "
+        "from _headwater.dbt_results group by invocation_id, run_id, started_at, ended_at"
+    )
+    said = built.artifact("run_results")["metadata"]
+    assert (invocation, run, took) == (said["invocation_id"], None, True)
+    # dbt's own clock is read once more, microseconds later.
+    began = dt.datetime.fromisoformat(said["invocation_started_at"]).replace(tzinfo=None)
+    assert abs(dt.datetime.fromisoformat(started) - began) < dt.timedelta(minutes=1)
+
+
+# What `results` has of a node.
+Node = namedtuple("Node", "unique_id resource_type name")
+Result = namedtuple("Result", "node status failures execution_time")
+
+
+def test_more_results_than_a_statement_takes_are_recorded_in_several() -> None:
+    """The macro alone: its text, for the results of a project that is many times as large."""
+    source = (TRANSFORM / "macros/results.sql").read_text()
+    moment = "timestamp '2026-06-30 02:00:00'"
+    macros = (
+        jinja2.Environment(extensions=["jinja2.ext.do"])
+        .from_string(
+            source,
+            {
+                "return": lambda relation: relation,
+                "api": SimpleNamespace(Relation=SimpleNamespace(create=lambda **_: "dbt_results")),
+                "target": SimpleNamespace(database="headwater"),
+                "schema_prefix": lambda: "",
+                "modules": SimpleNamespace(datetime=dt, pytz=SimpleNamespace(utc=dt.UTC)),
+                "timestamp_utc": lambda _: moment,
+                "run_started_at_utc": lambda: moment,
+                "invocation_id": "one",
+                "dbt_metadata_envs": {},
+                "env_var": lambda *_: "it's tonight",
+                "dbt": SimpleNamespace(escape_single_quotes=lambda text: text.replace("'", "''")),
+            },
+        )
+        .module
+    )
+    tests = [Node(f"test.{number}", "test", f"it's {number}") for number in range(2500)]
+    results = [Result(node, "pass", 0, 0.25) for node in tests]
+    results.append(Result(Node("model.x", "model", "x"), "error", None, 1.23456))
+    results.append(Result(Node("exposure.x", "exposure", "x"), "no-op", None, 0.0))
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table dbt_results (invocation_id text, run_id text, node_id text, "
+            "resource_type text, name text, status text, failures int, seconds decimal(18, 3), "
+            "started_at timestamp, ended_at timestamp)"
+        )
+        statements = macros.record_results(results).split(";")
+        assert len(statements) == 3
+        assert max(map(len, statements)) < 500_000
+        for statement in statements:
+            connection.execute(statement)
+        assert connection.execute(
+            "select run_id, resource_type, status, count(*), min(name), any_value(failures), "
+            "sum(seconds) from dbt_results group by all order by 2"
+        ).fetchall() == [
+            ("it's tonight", "model", "error", 1, "x", None, Decimal("1.235")),
+            ("it's tonight", "test", "pass", 2500, "it's 0", 0, Decimal("625")),
+        ]
+        assert macros.record_results([]).strip() == ""
 
 
 def test_total_sales(built: Project) -> None:
@@ -339,7 +227,7 @@ def test_faults_in_the_data_turn_the_build_red(built: Project, tmp_path: Path) -
                 timestamp '2026-04-01' as _sdc_batched_at
         """
     )
-    assert project.dbt("build").returncode == 1
+    assert project.dbt("build", MELTANO_RUN_ID="tonight").returncode == 1
     assert project.results("error", "fail") == {
         "assert_one_currency_per_facility",
         "assert_positive_balances",
@@ -352,6 +240,18 @@ def test_faults_in_the_data_turn_the_build_red(built: Project, tmp_path: Path) -
         "relationships_stg_rainbow__order_details_order_id__order_id__ref_stg_rainbow__orders_",
         "relationships_stg_rainbow__orders_payment_id__payment_id__ref_stg_rainbow__payments_",
     }
+    # The next one's page has it, whatever becomes of this night.
+    assert recorded(project) == ended(project)
+    assert project.query(
+        "select run_id, outcome, checks_failed, checks_warned, failed_names "
+        "from reporting.pipeline_builds order by ended_at desc limit 1"
+    ) == [
+        (
+            *("tonight", "failed", 4, 2),
+            "assert_one_currency_per_facility, assert_positive_balances, dim_payments, "
+            "not_null_stg_rainbow__payments_payment_id, unique_stg_rainbow__customers_customer_id",
+        )
+    ]
 
 
 def test_faults_in_the_models_turn_the_build_red(built: Project, tmp_path: Path) -> None:
@@ -396,7 +296,9 @@ def test_freshness_is_when_the_stream_was_last_loaded(built: Project, tmp_path: 
         ) as loads (table_name, loaded_at)
         """
     )
+    runs = "select count(distinct invocation_id) from _headwater.dbt_results"
     assert project.dbt("source", "freshness", "--select", "source:rainbow").returncode == 1
+    assert project.query(runs) == built.query(runs)  # it makes nothing and tests nothing
     results = project.artifact("sources")["results"]
     status = {result["unique_id"].split(".")[-1]: result["status"] for result in results}
     assert len(status) == 9

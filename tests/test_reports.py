@@ -17,12 +17,13 @@ from pathlib import Path
 import duckdb
 import pytest
 import yaml
+from dbt_project import Project, make_raw_layer
+from headwater_project import WITHOUT_CHECKS
 from headwater_reports.dashboard import DashboardError, build, load_dashboards
 from headwater_reports.warehouse import Reader
 from headwater_target_warehouse.duckdb import DuckDBWarehouse
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from test_known_answers import CATALOGUE, LOADED, NIGHTS, raw, upsert
-from test_models import Project, make_raw_layer
 
 ROOT = Path(__file__).parents[1]
 ANALYZE = ROOT / "analyze"
@@ -49,6 +50,20 @@ AUDIT = """
         run_id, stream, mode, source_rows, warehouse_rows, deleted, later, lost, seconds, reconciled_at
     );
 """
+# What dbt did in them: the second began again, and what had failed passed; and by hand, a day later.
+RESULTS = """
+    delete from _headwater.dbt_results;
+    insert into _headwater.dbt_results values
+        ('a', 'one', 'model.x', 'model', 'dim_x', 'success', null, 2.0, '2026-06-20 19:03', '2026-06-20 19:05:30'),
+        ('a', 'one', 'test.y', 'test', 'check_y', 'pass', 0, 0.5, '2026-06-20 19:03', '2026-06-20 19:05:30'),
+        ('a', 'one', 'test.z', 'test', 'check_z', 'warn', 3, 0.5, '2026-06-20 19:03', '2026-06-20 19:05:30'),
+        ('b', 'two', 'test.y', 'test', 'check_y', 'error', null, 0.5, '2026-07-01 19:03', '2026-07-01 19:04'),
+        ('c', 'two', 'model.x', 'model', 'dim_x', 'error', null, 0.1, '2026-07-01 19:05', '2026-07-01 19:05:20'),
+        ('c', 'two', 'test.y', 'test', 'check_y', 'pass', 0, 0.5, '2026-07-01 19:05', '2026-07-01 19:05:20'),
+        ('c', 'two', 'test.z', 'test', 'check_z', 'fail', 2, 0.5, '2026-07-01 19:05', '2026-07-01 19:05:20'),
+        ('c', 'two', 'unit.x', 'unit_test', 'x', 'skipped', null, 0, '2026-07-01 19:05', '2026-07-01 19:05:20'),
+        ('d', null, 'test.z', 'test', 'check_z', 'pass', 0, 0.5, '2026-07-02 08:00', '2026-07-02 08:00:10')
+"""
 # Somebody comes back in the month after.
 JULY = {
     "rainbow.orders": """
@@ -74,8 +89,9 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with DuckDBWarehouse(project.warehouse) as opened:
         opened.create_audit_tables()
     project.execute(AUDIT)
-    result = project.dbt("build", "--exclude-resource-type", "unit_test")
+    result = project.dbt("build", **WITHOUT_CHECKS)
     assert result.returncode == 0, result.stdout
+    project.execute(RESULTS)
     return project.warehouse
 
 
@@ -271,7 +287,16 @@ PIPELINE = """
             where reconciled_at::date between '{first}' and '{last}') as rows_lost,
         sum(rows_deleted)::int + (select sum(deleted)::int from _headwater.reconciliations
             where reconciled_at::date between '{first}' and '{last}') as rows_deleted,
-        count(distinct run_id) as run_count
+        (select count(distinct run_id) from (
+            select run_id, loaded_at::date as day from _headwater.loads
+            union all
+            select coalesce(run_id, invocation_id), ended_at::date from _headwater.dbt_results
+        ) where day between '{first}' and '{last}') as run_count,
+        (select count(distinct run_id) from (
+            select run_id, reconciled_at::date as day from _headwater.reconciliations where lost > 0
+            union all
+            select run_id, ended_at::date from _headwater.dbt_results where status in ('fail', 'error')
+        ) where day between '{first}' and '{last}') as failed_run_count
     from _headwater.loads where loaded_at::date between '{first}' and '{last}'
 """
 DAYS = {
@@ -321,10 +346,65 @@ def test_headline_numbers_are_read_with_their_units(reports: Path, visit) -> Non
     seen.drawn()
     texts = seen.page.locator(".number").all_inner_texts()
     assert [" ".join(text.split()) for text in texts[:2]] == [
-        "Paid out 1M 1,000,000 VND ▲ 100.0 % on May 2026",
-        "Paid back 300K 300,000 VND ▼ 40.0 % on May 2026",
+        "Paid out VND 1M 1,000,000 ▲ 100.0 % on May 2026",
+        "Paid back VND 300K 300,000 ▼ 40.0 % on May 2026",
     ]
     assert seen.page.locator("#shown").inner_text() == "1 June 2026 to 12 June 2026"
+
+
+def test_the_index_shows_what_the_pages_open_with(reports: Path, visit) -> None:
+    cards = visit(reports, "index").page.locator(".card").all_inner_texts()
+    for name, card in zip(PAGES, cards, strict=False):
+        seen = visit(reports, name)
+        seen.drawn()
+        facts = re.findall(r"\n(.+)\n([\d,]+)(?:\.\d)?( %| [A-Z]{3})?(?=\n|$)", card)
+        numbers = [number.inner_text() for number in seen.page.locator(".number").all()]
+        assert len(facts) == 3
+        for (label, value, unit), shown in zip(facts, numbers, strict=False):
+            assert shown.startswith(label if unit == " %" else f"{label}{unit}")
+            assert value in shown
+
+
+def test_a_run_that_failed_is_shown_as_failed(reports: Path, visit) -> None:
+    seen = visit(reports, "pipeline")
+    seen.drawn()
+    shown = (
+        *("outcome", "check_count", "checks_passed", "checks_warned", "checks_failed"),
+        *("checks_skipped", "models_built", "models_not_built", "failed_names", "seconds"),
+    )
+    builds = {row["run_id"]: tuple(row[n] for n in shown) for row in seen.csv("Checks by run")}
+    assert builds == {
+        "one": ("warned", "2", "1", "1", "0", "0", "1", "0", "", "150"),
+        "two": ("failed", "3", "1", "0", "1", "1", "0", "1", "check_z, dim_x", "80"),
+        "d": ("passed", "1", "1", "0", "0", "0", "0", "0", "", "10"),
+    }
+    assert seen.panel("Checks by run").locator("svg").text_content().count("✕") == 1
+    outcomes = {row["run_id"]: row["outcome"] for row in seen.csv("Rows by night")}
+    assert outcomes == {"one": "failed", "two": "failed", "d": "passed"}
+    failed = [
+        (r["node_name"], r["failed_count"], r["warned_count"]) for r in seen.csv("What failed")
+    ]
+    assert failed == [("check_z", "1", "1"), ("dim_x", "1", "0")]
+    seen.choose(period="2026-06")
+    failed = [
+        (r["node_name"], r["failed_count"], r["warned_count"]) for r in seen.csv("What failed")
+    ]
+    assert failed == [("check_z", "0", "1")]
+    assert [row["run_id"] for row in seen.csv("Checks by run")] == ["one"]
+
+
+def test_a_run_that_was_not_built_is_shown_as_that(warehouse: Path, tmp_path: Path, visit) -> None:
+    folder = changed(
+        warehouse,
+        tmp_path,
+        "delete from _headwater.dbt_results where run_id = 'two' or run_id is null",
+    )
+    seen = visit(folder, "pipeline#period=2026-07")
+    seen.drawn()
+    assert [(r["run_id"], r["outcome"]) for r in seen.csv("Rows by night")] == [
+        ("two", "not built")
+    ]
+    assert seen.panel("What failed").locator(".nothing").inner_text() == "Nothing failed or warned."
 
 
 def test_filters_change_every_table_and_stay_in_the_address(reports: Path, visit) -> None:
@@ -472,6 +552,40 @@ def test_a_page_is_dark_where_the_reader_is(reports: Path, visit) -> None:
         "light": ["rgb(246, 247, 249)", "rgb(21, 32, 43)"],
         "dark": ["rgb(15, 20, 25)", "rgb(231, 236, 241)"],
     }
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_prints_whole_and_light(reports: Path, visit, name: str) -> None:
+    seen = visit(reports, name, color_scheme="dark")
+    seen.drawn()
+    page = seen.page
+    charts = """
+        [...document.querySelectorAll(".chart")].map(chart => {
+            const [inner, outer] = [chart.querySelector("svg"), chart].map(x => x.getBoundingClientRect());
+            return [inner.left - outer.left, outer.right - inner.right, inner.width].map(Math.round);
+        })
+    """
+    on_screen = page.evaluate(charts)
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    # As wide as the paper, which is then shrunk to four fifths.
+    main = round(186 / 25.4 * 96 / 0.8)
+    assert page.evaluate("document.querySelector('main').offsetWidth") == main
+    on_paper = page.evaluate(charts)
+    assert len(on_paper) == len(on_screen) > 0
+    for (left, right, width), (*_, former) in zip(on_paper, on_screen, strict=True):
+        assert (left, right) == (0, 0)
+        assert main / 3 < width < min(main, former)
+    page.emulate_media(media="print", color_scheme="dark")
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
+    assert not page.locator("nav").is_visible()
+    assert not page.locator(".csv").first.is_visible()
+    select = page.locator("select").first
+    assert select.is_visible()
+    assert select.evaluate("x => getComputedStyle(x).appearance") == "none"
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    page.emulate_media(media="screen")
+    assert page.evaluate(charts) == on_screen
+    assert seen.said == []
 
 
 def test_a_page_is_replaced_whole(reports: Path, tmp_path: Path) -> None:

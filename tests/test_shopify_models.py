@@ -7,8 +7,8 @@ from typing import Any
 
 import duckdb
 import pytest
+from dbt_project import Project
 from shop_tables import make_shop_tables
-from test_models import Project
 
 READ_AT = "2026-03-02 02:00:00"
 BEFORE, AFTER = "2026-03-01 00:00:00", "2026-03-02 02:00:01"

@@ -19,3 +19,8 @@
         {'dataset': reporting, 'targetTypes': ['VIEWS']}, 'dataset', none, marts
     ) %}
 {% endmacro %}
+
+{#- The dataset of a view's `grant_access_to`: the view reads it by itself, whoever reads the view. -#}
+{% macro dataset(name) %}
+    {{ return({'project': target.database, 'dataset': schema_prefix() ~ name}) }}
+{% endmacro %}

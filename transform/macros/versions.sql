@@ -110,7 +110,11 @@
 
 {#- When this dbt run began: the same moment for all that one run sees. -#}
 {% macro run_started_at_utc() -%}
-    cast('{{ run_started_at.strftime("%Y-%m-%d %H:%M:%S.%f") }}' as timestamp)
+    {{ timestamp_utc(run_started_at) }}
+{%- endmacro %}
+
+{% macro timestamp_utc(moment) -%}
+    cast('{{ moment.strftime("%Y-%m-%d %H:%M:%S.%f") }}' as timestamp)
 {%- endmacro %}
 
 {#-

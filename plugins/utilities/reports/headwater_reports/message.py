@@ -49,6 +49,18 @@ left join loads
     on reconciliations.run_id = loads.run_id and reconciliations.stream = loads.stream
 group by newest.reconciled_at
 """
+CHECKED = """
+select
+    check_count,
+    checks_passed,
+    checks_warned,
+    checks_failed,
+    checks_skipped,
+    failed_names
+from reporting.pipeline_builds
+where check_count > 0
+qualify ended_at = max(ended_at) over ()
+"""
 SOLD = """
 select
     period_type,
@@ -91,8 +103,8 @@ def tell(reader: Reader) -> bool:
 
 
 def text(reader: Reader) -> str:
-    """The message: what arrived, what was sold, what was lent, where the reports are."""
-    lines = [*_arrived(reader), *_sold(reader), *_lent(reader)]
+    """The message: what arrived, was checked, sold and lent, and where the reports are."""
+    lines = [*_arrived(reader), *_checked(reader), *_sold(reader), *_lent(reader)]
     lines = lines or ["Headwater: nothing has been loaded yet."]
     if link := os.environ.get("HEADWATER_REPORTS_URL"):
         lines.append(f"<{link}|See the reports>")
@@ -126,6 +138,14 @@ def _arrived(reader: Reader) -> Iterator[str]:
             f"{row['stream_count']} streams: {row['rows_inserted'] or 0:,} rows new, "
             f"{row['rows_updated'] or 0:,} changed, {row['rows_deleted']:,} deleted."
         )
+
+
+def _checked(reader: Reader) -> Iterator[str]:
+    for row in reader.query(CHECKED).to_pylist():
+        ended = ("passed", "warned", "failed", "skipped")
+        counts = [f"{row[f'checks_{how}']:,} {how}" for how in ended if row[f"checks_{how}"]]
+        names = f" ({row['failed_names']})" if row["failed_names"] else ""
+        yield f"{row['check_count']:,} checks: {', '.join(counts)}{names}."
 
 
 def _sold(reader: Reader) -> Iterator[str]:

@@ -12,6 +12,7 @@ from headwater_reports.cli import main
 LINES = [
     "Headwater, 30 June 2026 19:00 UTC: every row arrived. 2 streams: 1,234 rows new, 4 changed, "
     "2 deleted.",
+    "168 checks: 166 passed, 2 warned.",
     "Net sales on 30 June 2026: VND 1,234,567,890,123,456.78 in 2 orders; USD 0.10 in 1 order.",
     "Net sales in June 2026: VND 1,234,567,890,123,555.78 in 11 orders.",
     "Lending in June 2026: VND 3,000.50 paid out, VND 4.00 paid back.",
@@ -75,6 +76,18 @@ def test_lost_rows_come_first(build, execute, receiver):
     assert body["text"].startswith("Headwater, 30 June 2026 19:00 UTC: 7 rows are lost.")
 
 
+def test_checks_that_failed_are_named(build, execute, receiver):
+    execute(
+        "update reporting.pipeline_builds set checks_passed = 160, checks_failed = 1, "
+        "checks_skipped = 5, failed_names = 'dim_payments, a_check' where check_count = 168"
+    )
+    assert build(HEADWATER_WEBHOOK_URL=receiver.url).exit_code == 0
+    ((_, _, body),) = receiver.received
+    assert body["text"].splitlines()[1] == (
+        "168 checks: 160 passed, 2 warned, 1 failed, 5 skipped (dim_payments, a_check)."
+    )
+
+
 def test_nothing_is_told_without_a_webhook(build, receiver):
     done = build()
     assert done.exit_code == 0, done.output
@@ -85,7 +98,7 @@ def test_nothing_is_told_without_a_webhook(build, receiver):
 def test_a_warehouse_without_rows_has_little_to_tell(build, execute, receiver):
     execute(
         "delete from marts.fct_reconciliations; delete from reporting.sales_by_period; "
-        "delete from reporting.financial_summary"
+        "delete from reporting.financial_summary; delete from reporting.pipeline_builds"
     )
     assert build(HEADWATER_WEBHOOK_URL=receiver.url).exit_code == 0
     ((_, _, body),) = receiver.received
