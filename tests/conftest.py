@@ -1,16 +1,39 @@
 import os
+from pathlib import Path
 
 import pytest
-from dbt_project import Project, built_once
+from dbt_project import Project, make_raw_layer, once, parsed_in
 from headwater_project import project_in
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A warehouse that dbt has built, the same one for all tests. Not to be written to: copy it."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test session: one for all of its processes."""
     folder = tmp_path_factory.getbasetemp()
-    is_worker = "PYTEST_XDIST_WORKER" in os.environ
-    return built_once((folder.parent if is_worker else folder) / "dbt")
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+@pytest.fixture(scope="session")
+def parsed(shared: Path) -> Project:
+    """A dbt project that is parsed, the same for all tests. Not to be written to: copy it."""
+    return once(shared / "parsed", parsed_in)
+
+
+@pytest.fixture(scope="session")
+def built(shared: Path, parsed: Project) -> Project:
+    """One whose warehouse dbt has built, of `ROWS`, the same for all tests. Copy it as well."""
+
+    def build(folder: Path) -> Project:
+        project = parsed.copy(folder)
+        make_raw_layer(project.warehouse)
+        result = project.dbt("build")
+        assert result.returncode == 0, result.stdout
+        assert "deprecat" not in result.stdout.lower()
+        return project
+
+    project = once(shared / "built", build)
+    assert project.results("error", "fail", "warn", "skipped") == set()
+    return project
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -17,6 +18,7 @@ ROOT = Path(__file__).parents[1]
 TRANSFORM = ROOT / "transform"
 SOURCE_DDL = ROOT / "plugins/utilities/sandbox/headwater_sandbox/schema.sql"
 DBT = Path(sys.executable).with_name("dbt")
+CACHES = shutil.ignore_patterns("__pycache__")
 
 LANDED_TYPES = [
     (r"bigint|integer|smallint", "bigint"),
@@ -152,31 +154,39 @@ def make_raw_layer(path: Path, rows: dict[str, list[dict]] = ROWS) -> None:
 
 
 class Project:
-    """A dbt project with a warehouse of its own; artifacts and logs lie beside the file."""
+    """A copy of the dbt project, with a warehouse, artifacts and logs of its own beside it.
 
-    def __init__(self, directory: Path, source: Path = TRANSFORM) -> None:
+    It is called by the same relative paths wherever it is, so that a copy of it keeps what dbt has
+    parsed: dbt would start anew for another path of the warehouse.
+    """
+
+    def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.source = directory / "transform"
         self.warehouse = directory / "headwater.duckdb"
+        if not self.source.exists():
+            for folder in ("transform", "analyze/exposures"):
+                shutil.copytree(ROOT / folder, directory / folder, ignore=CACHES)
         self.env = os.environ | {
-            "DBT_PROJECT_DIR": str(source),
-            "DBT_PROFILES_DIR": str(source / "profiles"),
+            "DBT_PROJECT_DIR": "transform",
+            "DBT_PROFILES_DIR": "transform/profiles",
             "DBT_TARGET_PATH": str(directory / "target"),
             "DBT_LOG_PATH": str(directory / "logs"),
             "DBT_TARGET": "duckdb",
             "DBT_SCHEMA_PREFIX": "",
-            "DUCKDB_PATH": str(self.warehouse),
+            "DUCKDB_PATH": self.warehouse.name,
         }
 
-    def copy(self, directory: Path, source: Path = TRANSFORM) -> "Project":
-        """Return a project that starts with this one's warehouse and parsed state."""
+    def copy(self, directory: Path) -> "Project":
+        """Return a project that starts with this one's files, warehouse and parsed state."""
         shutil.copytree(self.directory, directory, dirs_exist_ok=True)
-        return Project(directory, source)
+        return Project(directory)
 
     def dbt(self, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [DBT, "--no-use-colors", *arguments],
             env=self.env | env,
-            cwd=ROOT,
+            cwd=self.directory,
             capture_output=True,
             text=True,
             timeout=300,
@@ -204,20 +214,19 @@ def plain(value: object) -> object:
     return value if value is None or isinstance(value, bool | int) else str(value)
 
 
-def built_once(folder: Path) -> Project:
-    """The project after one `dbt build` of `ROWS`, made by whichever process comes here first.
+def once(folder: Path, make: Callable[[Path], Project]) -> Project:
+    """The project that `make` makes in a folder, in whichever process comes here first.
 
     Not to be written to: copy it.
     """
-    folder.mkdir(exist_ok=True)
-    with (folder / "lock").open("w") as lock:
+    with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        project = Project(folder / "built")
-        if not project.directory.exists():
-            project.directory.mkdir()
-            make_raw_layer(project.warehouse)
-            result = project.dbt("build")
-            assert result.returncode == 0, result.stdout
-            assert "deprecat" not in result.stdout.lower()
-    assert project.results("error", "fail", "warn", "skipped") == set()
+        return Project(folder) if folder.exists() else make(folder)
+
+
+def parsed_in(folder: Path) -> Project:
+    """A project that dbt has parsed, and without a warehouse."""
+    project = Project(folder)
+    result = project.dbt("parse")
+    assert result.returncode == 0, result.stdout
     return project

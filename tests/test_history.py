@@ -5,7 +5,6 @@ known of a change the source does not date.
 """
 
 import datetime as dt
-from pathlib import Path
 
 import pytest
 from dbt_project import Project, make_raw_layer
@@ -157,8 +156,8 @@ THIRD_DAY = f"""
 class History:
     """A warehouse after three runs; the person keys after each."""
 
-    def __init__(self, directory: Path) -> None:
-        self.project = Project(directory)
+    def __init__(self, project: Project) -> None:
+        self.project = project
         self.began = dt.datetime.now(dt.UTC).replace(tzinfo=None)
         make_raw_layer(self.project.warehouse, ROWS)
         self.persons = [self.run()]
@@ -188,8 +187,8 @@ class History:
 
 
 @pytest.fixture(scope="module")
-def history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    return History(tmp_path_factory.mktemp("history"))
+def history(parsed: Project, tmp_path_factory: pytest.TempPathFactory) -> History:
+    return History(parsed.copy(tmp_path_factory.mktemp("history")))
 
 
 @pytest.mark.parametrize(

@@ -444,9 +444,9 @@ def answers(project: Project, sql: str) -> list[tuple[str | None, ...]]:
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def built(parsed: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The warehouse after three nights; `nights` has the sales after each. Not to be written to."""
-    project = Project(tmp_path_factory.mktemp("known"))
+    project = parsed.copy(tmp_path_factory.mktemp("known"))
     make_raw_layer(project.warehouse, raw(CATALOGUE | NIGHTS[0], LOADED[0]))
     project.nights = []
     for night, loaded in zip(NIGHTS, LOADED, strict=True):

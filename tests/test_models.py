@@ -227,7 +227,8 @@ def test_faults_in_the_data_turn_the_build_red(built: Project, tmp_path: Path) -
                 timestamp '2026-04-01' as _sdc_batched_at
         """
     )
-    assert project.dbt("build", MELTANO_RUN_ID="tonight").returncode == 1
+    untested = ("--exclude-resource-type", "unit_test")
+    assert project.dbt("build", *untested, MELTANO_RUN_ID="tonight").returncode == 1
     assert project.results("error", "fail") == {
         "assert_one_currency_per_facility",
         "assert_positive_balances",
@@ -255,18 +256,17 @@ def test_faults_in_the_data_turn_the_build_red(built: Project, tmp_path: Path) -
 
 
 def test_faults_in_the_models_turn_the_build_red(built: Project, tmp_path: Path) -> None:
-    source = Path(shutil.copytree(TRANSFORM, tmp_path / "transform"))
+    project = built.copy(tmp_path)
     for model, found, put in [
         ("sales/fact_sales", "where orders.is_sale", "where orders.is_sale and unit_price < 1e9"),
         ("sales/fact_sales", "coalesce(sellers.seller_key, {{ unknown_key() }})", "'nobody'"),
         ("finance/fct_transactions", "_transactions') }}", "_transactions') }} where amount > 10"),
         ("sales/customer_orders", "count(*) as order_count", "1e0 as order_count"),
     ]:
-        path = source / f"models/marts/{model}.sql"
+        path = project.source / f"models/marts/{model}.sql"
         assert path.read_text().count(found) == 1
         path.write_text(path.read_text().replace(found, put))
 
-    project = built.copy(tmp_path / "faulty", source)
     # In two steps: in one, what fails first would keep the rest from being tested.
     result = project.dbt("run", "--full-refresh", "--select", "marts reporting")
     assert result.returncode == 1
@@ -311,7 +311,7 @@ def test_a_warehouse_held_by_another_is_named_in_one_line(built: Project, tmp_pa
     with duckdb.connect(str(project.warehouse)):
         result = project.dbt("build", DUCKDB_LOCK_TIMEOUT_SECONDS="0.1")
     assert result.returncode == 2
-    assert f"the warehouse {project.warehouse} is held by" in result.stdout
+    assert f"the warehouse transform/../{project.warehouse.name} is held by" in result.stdout
     assert f"(PID {os.getpid()}) since more than 0.1 s" in result.stdout
     assert "Traceback" not in result.stdout + result.stderr
 

@@ -79,9 +79,9 @@ NEWEST_LOAD = dt.datetime(2026, 7, 1, 19, tzinfo=dt.UTC)
 
 
 @pytest.fixture(scope="module")
-def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def warehouse(parsed: Project, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The orders whose facts test_known_answers works out by hand, as after the third night."""
-    project = Project(tmp_path_factory.mktemp("reports"))
+    project = parsed.copy(tmp_path_factory.mktemp("reports"))
     make_raw_layer(project.warehouse, raw(CATALOGUE | NIGHTS[0], LOADED[0]))
     for night, loaded in zip(NIGHTS[1:], LOADED[1:], strict=True):
         upsert(project, raw(night, loaded))

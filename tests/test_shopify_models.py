@@ -200,9 +200,9 @@ def project_with(directory: Path, rows: dict[str, list[dict[str, Any]]]) -> Proj
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory) -> Project:
+def built(parsed: Project, tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The warehouse after the models and their tests. Not to be written to: copy it."""
-    project = project_with(tmp_path_factory.mktemp("shop"), ROWS)
+    project = project_with(parsed.copy(tmp_path_factory.mktemp("shop")).directory, ROWS)
     result = project.dbt("build", *SELECT)
     assert result.returncode == 0, result.stdout
     assert project.results("warn", "skipped") == set()
