@@ -119,7 +119,9 @@ def test_total_sales(built: Project) -> None:
 def test_a_shop_that_was_never_loaded_is_empty(built: Project, tmp_path: Path) -> None:
     project = built.copy(tmp_path)
     project.execute("drop schema raw_shopify cascade")
-    done = project.dbt("build", "--exclude-resource-type", "unit_test")
+    done = project.dbt(
+        "build", "--select", "source:shopify+", "--exclude-resource-type", "unit_test"
+    )
     assert done.returncode == 0, done.stdout
     assert "raw_shopify.orders was never loaded: it is empty" in done.stdout
     columns = project.query(
@@ -268,18 +270,24 @@ def test_faults_in_the_models_turn_the_build_red(built: Project, tmp_path: Path)
         path.write_text(path.read_text().replace(found, put))
 
     # In two steps: in one, what fails first would keep the rest from being tested.
-    result = project.dbt("run", "--full-refresh", "--select", "marts reporting")
+    run = {"DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID": "one"}  # as Dagster says which it is
+    result = project.dbt("run", "--full-refresh", "--select", "marts reporting", **run)
     assert result.returncode == 1
     assert project.results("error") == {"customer_orders"}
     assert "enforced contract" in result.stdout
     tests = "marts,test_type:data", "reporting,test_type:data"
-    assert project.dbt("test", "--select", *tests).returncode == 1
+    assert project.dbt("test", "--select", *tests, **run).returncode == 1
     assert project.results("error", "fail", "warn") == {
         "assert_consistent_total_sales",
         "assert_keys_are_in_their_dimensions",
         "assert_marts_equal_sources_by_day",
         "same_keys_fct_transactions_transaction_id__ref_stg_lana__transactions_",
     }
+    # Both steps are one run's.
+    assert project.query(
+        "select outcome, checks_failed, models_built > 0, models_not_built > 0 "
+        "from reporting.pipeline_builds where run_id = 'one'"
+    ) == [("failed", 4, True, True)]
 
 
 def test_freshness_is_when_the_stream_was_last_loaded(built: Project, tmp_path: Path) -> None:

@@ -434,6 +434,18 @@ def test_filters_change_every_table_and_stay_in_the_address(reports: Path, visit
     assert seen.headline()["net_sales"] == "29"
 
 
+def test_a_chart_says_which_filters_do_not_act_on_it(reports: Path, visit) -> None:
+    seen = visit(reports, "customers")
+    seen.drawn()
+    assert seen.panel("Known to several systems").locator(".beyond").inner_text() == (
+        "Of every period, channel and currency."
+    )
+    assert seen.panel("The customer report").locator(".beyond").inner_text() == (
+        "Of every period and channel."
+    )
+    assert seen.panel("Who orders again").locator(".beyond").text_content() == ""
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_each_chart_has_its_rows_as_table_and_csv(
     reports: Path, warehouse: Path, visit, name: str

@@ -70,7 +70,7 @@ CONFIG = {
     "line": {"color": "var(--series-1)", "strokeWidth": 2},
     "area": {"color": "var(--series-1)", "line": {"color": "var(--series-1)"}},
     "text": {"color": "var(--ink)"},
-    "range": {"category": [f"var(--series-{n})" for n in range(1, 7)]},
+    "range": {"category": [f"var(--series-{n})" for n in range(1, 6)]},
 }
 
 

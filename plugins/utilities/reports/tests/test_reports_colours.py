@@ -1,4 +1,4 @@
-"""The pages' colours can be told apart, and read, by day and in the dark, also by the colour-blind."""
+"""The pages' colours can be told apart, and read: by day, in the dark, and by the colour-blind."""
 
 import itertools
 import math
@@ -34,7 +34,7 @@ BLINDNESS = {
 }
 # To CIE's XYZ, each part of that of white.
 XYZ = ((0.4339, 0.3762, 0.1899), (0.2126, 0.7152, 0.0722), (0.0177, 0.1094, 0.8729))
-APART = 15  # in CIELAB; two neighbours in a chart at 10 are still seen as two
+APART = 15  # in CIELAB, where about 2 is noticed
 
 
 def times(matrix, vector):
@@ -51,7 +51,8 @@ def seen(colour, blindness):
     """Lightness and the two hues of a colour, as CIELAB has them."""
     light = [min(max(part, 0), 1) for part in times(BLINDNESS[blindness], linear(colour))]
     x, y, z = (
-        part ** (1 / 3) if part > 0.008856 else 7.787 * part + 16 / 116 for part in times(XYZ, light)
+        part ** (1 / 3) if part > 0.008856 else 7.787 * part + 16 / 116
+        for part in times(XYZ, light)
     )
     return 116 * y - 16, 500 * (x - y), 200 * (y - z)
 

@@ -4,6 +4,7 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const STALE_HOURS = 26;
 const ALL = "all";
+const LIST = new Intl.ListFormat("en-GB");
 const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September",
   "October", "November", "December"];
 
@@ -247,7 +248,11 @@ async function startPage() {
     const section = document.getElementById(panel.id);
     const [nothing, chart, behind, pick] = [".nothing", ".chart", ".behind", ".pick select"].map((part) => section.querySelector(part));
     const details = section.querySelector("details");
+    const beyond = filters.filter((column) => views[panel.view] && !hasColumn(views[panel.view], column)
+      && selects[column].options.length > 1).map((column) => content.filters[column].toLowerCase());
     let view;
+
+    if (beyond.length) section.querySelector(".beyond").textContent = `Of every ${LIST.format(beyond)}.`;
 
     async function show() {
       let rows = views[panel.view] ? rowsOf(panel) : [];
