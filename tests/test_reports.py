@@ -519,9 +519,8 @@ def test_a_page_without_rows_says_so(warehouse: Path, tmp_path: Path, visit) -> 
     )
     seen = visit(folder, "sales")
     seen.drawn()
-    assert set(seen.page.locator(".nothing:visible").all_inner_texts()) == {
-        "Nothing for this page."
-    }
+    assert set(seen.page.locator(".nothing:visible").all_inner_texts()) == {"There is no data yet."}
+    assert seen.page.locator("select:visible").count() == 0
     assert seen.page.locator(".chart:visible").count() == 0
     assert set(seen.headline().values()) == {""}
     assert "No data has been loaded yet" in seen.page.locator("#stale").inner_text()

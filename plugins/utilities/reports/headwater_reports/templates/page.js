@@ -122,6 +122,7 @@ async function startPage() {
     const asked = new URLSearchParams(location.hash.slice(1)).get(column);
     if (asked && [...select.options].some((option) => option.value === asked)) select.value = asked;
     select.disabled = select.options.length < 2;
+    select.parentElement.hidden = !select.options.length;
   }
 
   // Whether a day or a month is a part of the chosen period: days of months and quarters, else months.
@@ -170,7 +171,7 @@ async function startPage() {
       const isLarge = value !== null && (unit === "amount" || unit === "count") && Math.abs(Number(value)) >= 1e4;
       const isTime = value !== null && unit === "time";
       big.textContent = isLarge ? compact(Number(value)) : isTime ? shortDay(value) : shown(column, value);
-      exact.textContent = isTime ? `${value.slice(11, 16)} UTC` : isLarge || unit === "amount" ? shown(column, value) : "";
+      exact.textContent = isTime ? `${value.slice(11, 16)} UTC` : isLarge || (value !== null && unit === "amount") ? shown(column, value) : "";
       card.querySelector(".unit").textContent = unit === "amount" && chosen.currency_code ? chosen.currency_code : "";
       change.textContent = before && value !== null && before[column] !== null
         ? changed(unit, Number(value), Number(before[column])) : "";
@@ -258,6 +259,7 @@ async function startPage() {
       let rows = views[panel.view] ? rowsOf(panel) : [];
       if (pick) {
         const values = [...new Set(rows.map((row) => row[panel.pick]))].sort();
+        pick.parentElement.hidden = !values.length;
         const kept = values.includes(pick.value) ? pick.value : values[0];
         pick.replaceChildren(...values.map((value) => element("option", value, { value })));
         pick.value = kept;
@@ -267,7 +269,7 @@ async function startPage() {
       nothing.hidden = rows.length > 0;
       chart.hidden = behind.hidden = rows.length === 0;
       nothing.textContent = views[panel.view]
-        ? panel.empty || `Nothing for ${selection() || "this page"}.`
+        ? panel.empty || (selection() ? `Nothing for ${selection()}.` : "There is no data yet.")
         : `The report ${panel.view} has not been built: make run builds it.`;
       section.querySelector(".unit").textContent = panel.has_amounts && chosen.currency_code ? chosen.currency_code : "";
       if (details.open) section.querySelector(".scroll").replaceChildren(table(panel, rows));
