@@ -404,7 +404,9 @@ def test_a_run_that_was_not_built_is_shown_as_that(warehouse: Path, tmp_path: Pa
     assert [(r["run_id"], r["outcome"]) for r in seen.csv("Rows by night")] == [
         ("two", "not built")
     ]
-    assert seen.panel("What failed").locator(".nothing").inner_text() == "Nothing failed or warned."
+    failed = seen.panel("What failed")
+    assert failed.locator(".nothing").inner_text() == "Nothing failed or warned."
+    assert failed.locator(".beyond").inner_text() == "Of every source."
 
 
 def test_filters_change_every_table_and_stay_in_the_address(reports: Path, visit) -> None:

@@ -87,8 +87,8 @@ function unpack(packed) {
 }
 
 async function startPage() {
-  const packed = Object.entries(await inflate(content.views));
-  const views = Object.fromEntries(packed.map(([name, view]) => [name, unpack(view)]));
+  const packed = await inflate(content.views);
+  const views = Object.fromEntries(Object.entries(packed).map(([name, view]) => [name, unpack(view)]));
   const filters = Object.keys(content.filters);
   const selects = Object.fromEntries(filters.map((column) => [column, document.querySelector(`select[name=${column}]`)]));
   const chosen = {};
@@ -249,7 +249,7 @@ async function startPage() {
     const section = document.getElementById(panel.id);
     const [nothing, chart, behind, pick] = [".nothing", ".chart", ".behind", ".pick select"].map((part) => section.querySelector(part));
     const details = section.querySelector("details");
-    const beyond = filters.filter((column) => views[panel.view] && !hasColumn(views[panel.view], column)
+    const beyond = filters.filter((column) => packed[panel.view] && !(column in packed[panel.view].columns)
       && selects[column].options.length > 1).map((column) => content.filters[column].toLowerCase());
     let view;
 
