@@ -1,8 +1,9 @@
 """What a person does again: days of the sales, built; a window of a source, read."""
 
+import datetime as dt
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import dagster as dg
@@ -55,8 +56,11 @@ class Window(dg.Config):
     since: str
 
 
-def reread(job: Job) -> dg.JobDefinition:
-    """A job that loads a window again, beside the nights: with a state of its own."""
+def reread(job: Job, noted: Collection[dg.AssetKey]) -> dg.JobDefinition:
+    """A job that loads a window again, beside the nights: with a state of its own.
+
+    `noted`: what changes with each load beside the streams.
+    """
 
     @dg.op(pool=POOL, required_resource_keys={"meltano", "turn"})
     def window(context: dg.OpExecutionContext, config: Window) -> None:
@@ -71,13 +75,15 @@ def reread(job: Job) -> dg.JobDefinition:
         loader, name = job.loaders[config.tap], config.tap.upper().replace("-", "_")
         repair = ("--full-refresh", "--state-id-suffix=repair", config.tap, loader)
         start = {f"{name}_START_DATE": config.since}
-        failure = None
+        started, failure = dt.datetime.now(dt.UTC), None
         try:
             run(context, *repair, **only(config.tap, config.streams), **start)
             run(context, *job.checks)
         except dg.Failure as raised:
             failure = raised
-        after = audit(context, config.streams, failed=failure is not None)
+        after = audit(context, config.streams, started, failed=failure is not None)
+        for key in noted if after.complete else ():
+            context.log_event(dg.AssetMaterialization(key))
         for stream in config.streams:
             key = dg.AssetKey(known[stream].table)
             if stream in after.complete:

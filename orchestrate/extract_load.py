@@ -1,5 +1,6 @@
 """One asset for each selected Singer stream: `meltano run` loads them, and reconciles."""
 
+import datetime as dt
 import json
 import os
 from collections.abc import Collection, Iterator, Mapping
@@ -11,7 +12,7 @@ from headwater_reconcile.warehouse import open_warehouse
 from headwater_target_warehouse.errors import LoadError
 from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES
 
-from .commands import or_retry
+from .commands import Context, or_retry
 from .project import PLUGINS, ROOT, Job, streams
 
 POOL = "warehouse"
@@ -34,7 +35,7 @@ BEGUN = "select stream from {streams} where run_id = '{run_id}' order by seen_at
 RECONCILED = """
 select *
 from {reconciliations}
-where run_id = '{run_id}'
+where run_id = '{run_id}' and reconciled_at >= cast('{since}' as timestamp)
 qualify row_number() over (partition by stream order by reconciled_at desc) = 1
 """
 
@@ -54,11 +55,15 @@ def source_tables(tap: str) -> list[dg.AssetSpec]:
 
 
 def loaded_streams(
-    tap: str, job: Job, described: Mapping[dg.AssetKey, Mapping[str, Any]]
+    tap: str,
+    job: Job,
+    described: Mapping[dg.AssetKey, Mapping[str, Any]],
+    noted: Collection[dg.AssetKey],
 ) -> dg.AssetsDefinition:
     """A tap's streams: any of them, in one `meltano run`.
 
-    `described`: what dbt's sources say of them, as attributes of their assets.
+    `described`: what dbt's sources say of them, as attributes of their assets. `noted`: what
+    changes with each load beside them.
     """
     loader = job.loaders[tap]
     by_key = {dg.AssetKey(stream.table): stream for stream in streams(tap)}
@@ -94,40 +99,50 @@ def loaded_streams(
     )
     def load(context: dg.AssetExecutionContext) -> Iterator[Any]:
         chosen = {key: s for key, s in by_key.items() if key in context.selected_asset_keys}
-        names = [stream.name for stream in chosen.values()]
-        before = audit(context, every, failed=True) if context.retry_number else None
-        rest = [name for name in names if not (before and name in before.complete)]
+        checked = {check.asset_key for check in context.selected_asset_check_keys}
+        names = {by_key[key].name for key in chosen.keys() | checked}
+        started = dt.datetime.now(dt.UTC)
+        before = audit(context, every, started, failed=True) if context.retry_number else None
+        rest = [s.name for s in chosen.values() if not (before and s.name in before.complete)]
+        loading = (tap, loader) if rest else ()
         failure = None
         try:
-            chosen_only = only(tap, rest) if len(rest) < len(every) else {}
-            context.resources.meltano.run(context, tap, loader, *job.checks, **chosen_only)
+            part = only(tap, rest) if 0 < len(rest) < len(every) else {}
+            context.resources.meltano.run(context, *loading, *job.checks, **part)
         except dg.Failure as raised:
             failure = raised
-        after = audit(context, every, failed=failure is not None)
+        after = audit(context, every, started, failed=failure is not None)
+        for key in noted if after.complete else ():
+            context.log_event(dg.AssetMaterialization(key))
         for key, stream in chosen.items():
             if stream.name in rest and stream.name in after.complete:
                 yield dg.MaterializeResult(asset_key=key, metadata=after.metadata(stream.name))
-        for key, stream in chosen.items():
-            if stream.name in after.reconciled:
+        for key, stream in by_key.items():
+            if key in checked and stream.name in after.reconciled:
                 yield after.check(key, stream.name)
-        if failure and not set(names) <= after.reconciled.keys():
+        if failure and not names <= after.reconciled.keys():
             raise or_retry(context, failure)
 
     return load
+
+
+def warehouse_file() -> Path:
+    """DuckDB's file, where that is the warehouse."""
+    return Path(ROOT, os.environ.get("DUCKDB_PATH", "output/headwater.duckdb"))
 
 
 class Audit:
     """What the loader and reconcile noted of a run, for some streams.
 
     `complete`: what it loaded, by stream. Where the tap or the loader failed, the stream that was
-    begun last is in doubt, whatever of it is committed.
+    begun last is in doubt, whatever of it is committed. `reconciled`: how each stream compared
+    since the step began, where it could be compared; another tap's step compares all streams, too.
     """
 
-    def __init__(self, run_id: str, names: Collection[str], *, failed: bool):
-        path = Path(ROOT, os.environ.get("DUCKDB_PATH", "output/headwater.duckdb"))
+    def __init__(self, run_id: str, names: Collection[str], since: dt.datetime, *, failed: bool):
         self.reconciled: dict[str, dict[str, Any]] = {}
         self.complete: dict[str, dict[str, Any]] = {}
-        warehouse = open_warehouse(path, lock_timeout=60, on_wait=print)
+        warehouse = open_warehouse(warehouse_file(), lock_timeout=60, on_wait=print)
         if not warehouse:
             return
         with warehouse:
@@ -135,7 +150,8 @@ class Audit:
             tables = {name: warehouse.quote(AUDIT_SCHEMA, name) for name in AUDIT_TABLES}
 
             def ask(sql: str) -> list[dict[str, Any]]:
-                rows = warehouse.query(sql.format(run_id=run_id, **tables)).to_pylist()
+                named = {"run_id": run_id, "since": since.strftime("%Y-%m-%d %H:%M:%S.%f")}
+                rows = warehouse.query(sql.format(**named, **tables)).to_pylist()
                 return [row for row in rows if row["stream"] in names]
 
             # DuckDB sums integers to decimals.
@@ -143,9 +159,14 @@ class Audit:
                 row.pop("stream"): {k: v if k == "seconds" else int(v) for k, v in row.items()}
                 for row in ask(LOADED)
             }
-            self.reconciled = {row["stream"]: row for row in ask(RECONCILED)}
+            compared = ask(RECONCILED)
+            self.reconciled = {
+                row["stream"]: row
+                for row in compared
+                if row["lost"] is not None or row["mode"] == "off"
+            }
             begun = [row["stream"] for row in ask(BEGUN)]
-        if failed and begun and not self.reconciled:
+        if failed and begun and not compared:
             self.complete.pop(begun[-1], None)
 
     def metadata(self, stream: str) -> dict[str, Any]:
@@ -175,14 +196,14 @@ class Audit:
         )
 
 
-def audit(context: dg.OpExecutionContext, names: Collection[str], *, failed: bool) -> Audit:
-    """What is noted of this run.
+def audit(context: Context, names: Collection[str], since: dt.datetime, *, failed: bool) -> Audit:
+    """What is noted of this run; of comparisons, since its step began.
 
     Raises:
         Failure or RetryRequested: the warehouse cannot be opened.
     """
     try:
-        return Audit(context.run_id, names, failed=failed)
+        return Audit(context.run.run_id, names, since, failed=failed)
     except LoadError as error:
         raise or_retry(context, dg.Failure(str(error), allow_retries=False)) from None
 

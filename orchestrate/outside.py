@@ -1,9 +1,9 @@
-"""What was loaded and built outside of Dagster, from the histories that Meltano and dbt keep."""
+"""What was made outside of Dagster, from the histories that Meltano and dbt keep, and files."""
 
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,20 @@ SUCCESS = ("success", "warn")
 
 
 def history(
-    job: Job, manifest: Mapping[str, Any], status: dg.DefaultSensorStatus
+    job: Job,
+    manifest: Mapping[str, Any],
+    noted: Collection[dg.AssetKey],
+    opened: dg.AssetsDefinition,
+    status: dg.DefaultSensorStatus,
 ) -> dg.SensorDefinition:
-    """A sensor that reports what was made by hand, so that what depends on it follows."""
+    """A sensor that reports what was made by hand, so that what depends on it follows, once.
+
+    `noted`: what changes with each sync beside its streams. `opened`: what people open.
+    """
 
     @dg.sensor(
         name="made_outside",
-        description="Reports syncs and builds that Meltano and dbt did outside of Dagster.",
+        description="Reports what was loaded, built and published outside of Dagster.",
         minimum_interval_seconds=30,
         default_status=status,
     )
@@ -41,7 +48,11 @@ def history(
         cursor = json.loads(context.cursor or "{}")
         synced, cursor["meltano"] = _synced(job, cursor.get("meltano", BEFORE_ALL))
         built, cursor["dbt"] = _built(manifest, cursor.get("dbt", BEFORE_ALL))
-        return dg.SensorResult(asset_events=[*synced, *built], cursor=json.dumps(cursor))
+        if synced:
+            synced += map(dg.AssetMaterialization, noted)
+        # In the order in which they depend on each other.
+        made = [*synced, *built, *_published(context.instance, opened)]
+        return dg.SensorResult(asset_events=made, cursor=json.dumps(cursor))
 
     return made_outside
 
@@ -100,3 +111,16 @@ def _built(manifest: Mapping[str, Any], since: str) -> tuple[list[dg.AssetMateri
         and result["unique_id"] in manifest["nodes"]
         and result["unique_id"].startswith(("model.", "snapshot.", "seed."))
     ], at
+
+
+def _published(
+    instance: dg.DagsterInstance, opened: dg.AssetsDefinition
+) -> Iterator[dg.AssetMaterialization]:
+    """What people open, where its file is newer than what Dagster knows of it."""
+    for spec in opened.specs:
+        path = spec.metadata.get("file")
+        known = instance.get_latest_materialization_event(spec.key)
+        if path and Path(path.value).exists():
+            made_at = Path(path.value).stat().st_mtime
+            if not known or made_at > known.timestamp:
+                yield dg.AssetMaterialization(spec.key, description="Made outside of Dagster.")
