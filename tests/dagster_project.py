@@ -1,6 +1,8 @@
 """What Dagster knows of a project's runs, read from its own storage."""
 
+import os
 import socket
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -148,3 +150,20 @@ class Dagster:
 
             start = newest()
             until(lambda: newest() >= start + count, f"{count} ticks of {sensor}")
+
+
+@contextmanager
+def imported(project: Project) -> Iterator[None]:
+    """The project's `orchestrate`, to be imported in this process; its environment while it is."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(project.environment)
+    sys.path.insert(0, str(project.root))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(project.root))
+        for name in [name for name in sys.modules if name.split(".")[0] == "orchestrate"]:
+            del sys.modules[name]
+        os.environ.clear()
+        os.environ.update(before)
