@@ -18,7 +18,8 @@ from dagster_meltano.exceptions import MeltanoCommandError  # noqa: E402
 
 from .run import COLOUR, LOCK, ROOT, Causes, take_turn  # noqa: E402
 
-Context = dg.AssetExecutionContext | dg.OpExecutionContext
+POOL = "warehouse"
+OWNERS = ["team:data-engineering"]
 LOGS = ROOT / "output" / "logs"
 # A run that was started by hand may be under way; the schedule's waits for it.
 PATIENCE_SECONDS = 3600
@@ -90,21 +91,20 @@ class Meltano(MeltanoResource):
         # exec: a run that is ended ends Meltano, and not only the shell before it.
         super().__init__(project_dir=str(ROOT), meltano_bin="exec meltano")
 
-    def run(self, context: Context, *words: str, **environment: str) -> None:
+    def run(self, step: dg.OpExecutionContext, *words: str, **environment: str) -> None:
         """Run a command with the run's id.
 
         Raises:
             Failure: it did not end well.
         """
-        step = getattr(context, "op_execution_context", context).op.name
-        log = Log(LOGS / context.run.run_id / f"{step}.log")
+        log = Log(LOGS / step.run_id / f"{step.op.name}.log")
         try:
             self.execute_command(
                 " ".join(("run", "--force", *words)),
                 env={
                     "MELTANO_CLI_LOG_CONFIG": "logging.yaml",  # Meltano's own format
                     "MELTANO_JOB_TRIGGER": "dagster",
-                    "MELTANO_RUN_ID": context.run.run_id,
+                    "MELTANO_RUN_ID": step.run_id,
                     **environment,
                 },
                 logger=log,
@@ -113,14 +113,14 @@ class Meltano(MeltanoResource):
             raise log.failure(str(error)) from None
 
 
-def or_retry(context: Context, failure: dg.Failure) -> Exception:
+def or_retry(step: dg.OpExecutionContext, failure: dg.Failure) -> Exception:
     """What to raise for a failure: a retry, later each time, where it may pass by itself."""
     said = failure.description or ""
-    if LASTING.search(said) or not PASSING.search(said) or context.retry_number >= RETRIES:
+    if LASTING.search(said) or not PASSING.search(said) or step.retry_number >= RETRIES:
         return failure
-    context.log.warning(said)
+    step.log.warning(said)
     seconds = float(os.environ.get("HEADWATER_RETRY_SECONDS", "30"))
-    return dg.RetryRequested(RETRIES, seconds * 2**context.retry_number)
+    return dg.RetryRequested(RETRIES, seconds * 2**step.retry_number)
 
 
 @dg.resource

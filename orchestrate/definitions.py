@@ -7,7 +7,7 @@ import dagster as dg
 from .again import reread, sales_days
 from .automation import NIGHTLY, REFRESHING, SCHEDULE, SENSORS
 from .commands import meltano, turn
-from .extract_load import loaded_streams, source_tables
+from .extract_load import loaded_streams, reconciled, source_tables
 from .freshness import fresh
 from .notify import tell_failure, tell_recovery
 from .outside import history
@@ -34,7 +34,7 @@ defs = dg.Definitions(
         sales_days(declared, dbt),
         opened,
     ],
-    asset_checks=[fresh(dbt)],
+    asset_checks=[reconciled(declared), fresh(dbt)],
     jobs=[NIGHTLY, reread(declared, noted)],
     schedules=[SCHEDULE],
     sensors=[

@@ -7,9 +7,9 @@ import dagster as dg
 from headwater_reconcile.publish import published_path
 from headwater_reconcile.warehouse import is_bigquery
 
+from .audit import warehouse_file
 from .automation import REFRESH
-from .commands import or_retry
-from .extract_load import OWNERS, POOL, warehouse_file
+from .commands import OWNERS, POOL, or_retry
 from .project import ROOT, Job
 from .transform import Translator
 
@@ -37,10 +37,11 @@ def reported(
         name="reports", specs=specs, pool=POOL, required_resource_keys={"meltano", "turn"}
     )
     def make(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        step = context.op_execution_context
         try:
-            context.resources.meltano.run(context, *job.ending)
+            step.resources.meltano.run(step, *job.ending)
         except dg.Failure as failure:
-            raise or_retry(context, failure) from None
+            raise or_retry(step, failure) from None
         for spec in specs:
             yield dg.MaterializeResult(asset_key=spec.key)
 

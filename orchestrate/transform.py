@@ -16,8 +16,7 @@ from packaging.version import Version
 from sqlglot.errors import SqlglotError
 
 from .automation import REFRESH
-from .commands import or_retry, redacted
-from .extract_load import OWNERS, POOL
+from .commands import OWNERS, POOL, or_retry, redacted
 from .lineage import column_lineage
 from .project import ROOT
 
@@ -135,8 +134,12 @@ def built(
     translator = Translator()
     # Where `dbt build` by hand leaves its results: the summary shows the newest.
     target = Path(os.environ["DBT_TARGET_PATH"])
-    # dbt notes it among its results: they are not from outside.
-    os.environ["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run.run_id
+    # dbt notes the first among its results: they are not from outside. dagster-dbt reads JSON, and a
+    # person the file.
+    os.environ |= {
+        "DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID": context.run.run_id,
+        "DBT_LOG_FORMAT_FILE": "debug",
+    }
     invocation = context.resources.dbt.cli(
         words, context=asset, manifest=manifest, target_path=target
     )
@@ -156,7 +159,7 @@ def built(
             metadata={"log": dg.MetadataValue.path(target / "dbt.log")},
             allow_retries=False,
         )
-        raise or_retry(context, failure) from None
+        raise or_retry(context.op_execution_context, failure) from None
     finally:
         for observed in billed(context.run.run_id, manifest, target):
             context.log_event(observed)

@@ -22,7 +22,8 @@ SECRET = "shpat_hunter2"  # pragma: allowlist secret
 REFUSED = 'Error: connection to server at "10.0.0.1", port 5432 failed: Connection refused'
 WRONG = 'Error: connection to server failed: FATAL: password authentication failed for user "me"'
 SHOP = ["orders", "customers", "products", "product_variants", "transactions", "order_refunds"]
-WORDS = ["run", "--force", "tap-postgres", "target-duckdb", "reconcile:check"]
+LOAD = ["run", "--force", "tap-postgres", "target-duckdb"]
+COMPARE = ["run", "--force", "reconcile:check"]
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,10 @@ def project(tmp_path_factory):
 
 @pytest.fixture
 def play(project):
-    """A function that loads the taps' streams, each call of Meltano's as told; what came of it."""
+    """A function that loads the taps' streams and compares them, each call of Meltano's as told;
+    what came of it."""
     from orchestrate.commands import Meltano
-    from orchestrate.extract_load import loaded_streams
+    from orchestrate.extract_load import loaded_streams, reconciled
     from orchestrate.project import declared_job
 
     project.warehouse.unlink(missing_ok=True)
@@ -54,22 +56,21 @@ def play(project):
         plays.with_suffix(".calls").unlink(missing_ok=True)
         job, noted = declared_job("dev"), [dg.AssetKey("loads")]
         result = dg.materialize(
-            [*(loaded_streams(tap, job, {}, noted) for tap in taps), model],
+            [*(loaded_streams(tap, job, {}, noted) for tap in taps), reconciled(job), model],
             instance=dg.DagsterInstance.ephemeral(),
             resources={"meltano": Meltano(), "turn": None},
             raise_on_error=False,
             **options,
         )
         assert not plays.read_text(), "it was not called as often"
-        log = project.output / "logs" / result.run_id / f"{taps[-1].replace('-', '_')}.log"
         return SimpleNamespace(
             success=result.success,
             made=[e.asset_key.to_user_string() for e in result.get_asset_materialization_events()],
             checks={
-                check.asset_key.to_user_string(): check.passed
+                check.asset_key.to_user_string(): check
                 for check in result.get_asset_check_evaluations()
             },
-            retries=[e for e in result.all_events if e.event_type_value == "STEP_UP_FOR_RETRY"],
+            retries=[e.step_key for e in result.all_events if "RETRY" in e.event_type_value],
             said="\n".join(
                 event.step_failure_data.user_failure_data.description
                 for event in result.get_step_failure_events()
@@ -78,7 +79,7 @@ def play(project):
             calls=[
                 json.loads(line) for line in plays.with_suffix(".calls").read_text().splitlines()
             ],
-            log=log,
+            logs=project.output / "logs" / result.run_id,
         )
 
     return load
@@ -102,86 +103,102 @@ def line(step, said):
     return f"2026-06-30T02:00:00.000000Z [info     ] {step:<12} {said}"
 
 
+def fails(step, said, **play):
+    return play | {"code": 1, "says": [line(step, said)]}
+
+
+def whole(streams):
+    return {"loaded": streams, "begun": streams}
+
+
+def alike(streams):
+    return {"compared": dict.fromkeys(streams, 0)}
+
+
 def test_after_a_network_error_only_the_rest_is_loaded(play, names):
-    every, begun = [*names.values()], [*names.values()][:5]
+    every = [*names.values()]
     done = play(
         # What is committed of the fifth need not be all of it.
-        {"loaded": begun, "begun": begun, "code": 1, "says": [line("tap-postgres", REFUSED)]},
-        {"loaded": every[4:], "begun": every[4:], "compared": dict.fromkeys(every, 0)},
+        fails("tap-postgres", REFUSED, **whole(every[:5])),
+        whole(every[4:]),
+        alike(every),
     )
     assert done.success
-    assert len(done.retries) == 1
-    assert done.calls == [{"words": WORDS, "only": None}, {"words": WORDS, "only": every[4:]}]
+    assert set(done.retries) == {"tap_postgres"}
+    assert done.calls == [
+        {"words": LOAD, "only": None},
+        {"words": LOAD, "only": every[4:]},
+        {"words": COMPARE, "only": None},
+    ]
     assert done.made == ["loads", *[*names][:4], "loads", *[*names][4:], "model"]
-    assert done.checks == dict.fromkeys(names, True)
+    assert {asset: check.passed for asset, check in done.checks.items()} == dict.fromkeys(
+        names, True
+    )
 
 
 def test_wrong_credentials_are_not_tried_again_and_what_was_committed_is_left(play, names):
-    begun = [*names.values()][:5]
-    done = play({"loaded": begun, "begun": begun, "code": 1, "says": [line("tap-postgres", WRONG)]})
+    done = play(fails("tap-postgres", WRONG, **whole([*names.values()][:5])))
     assert not done.success
     assert done.retries == []
     assert done.made == ["loads", *[*names][:4]]
     assert done.checks == {}
     assert done.said.startswith(f"tap-postgres: {WRONG.removeprefix('Error: ')}\n")
-    assert f"full log: {done.log})" in done.said
+    assert f"full log: {done.logs / 'tap_postgres.log'})" in done.said
 
 
-def test_a_comparison_that_failed_is_done_again_and_only_what_is_in_doubt_loaded(play, names):
+def test_a_comparison_that_failed_is_done_again_without_a_load(play, names):
     every = [*names.values()]
-    lost = line("reconcile", "Error: the connection is lost")
-    done = play(
-        {"loaded": every, "begun": every, "code": 1, "says": [lost]},
-        {"loaded": every[-1:], "begun": every[-1:], "compared": dict.fromkeys(every, 0)},
-    )
+    lost = fails("reconcile", "Error: the connection is lost")
+    done = play(whole(every), lost, alike(every))
     assert done.success
-    assert [call["only"] for call in done.calls] == [None, every[-1:]]
-    assert sorted(done.made) == sorted([*names, "loads", "loads", "model"])
+    assert set(done.retries) == {"reconcile"}
+    assert [call["words"] for call in done.calls] == [LOAD, COMPARE, COMPARE]
+    assert done.made == ["loads", *names, "model"]
 
 
 def test_a_stream_that_lost_rows_is_red_and_not_tried_again(play, names):
-    every = [*names.values()]
-    compared = dict.fromkeys(every, 0) | {"rainbow-orders": 7}
-    done = play({"loaded": every, "begun": every, "compared": compared, "code": 1})
+    every, said = [*names.values()], "rainbow-orders: 7 lost: id = 1, 2, …"
+    told = {"compared": dict.fromkeys(every, 0) | {"rainbow-orders": 7}}
+    done = play(whole(every), fails("reconcile", said, **told))
     assert not done.success
     assert done.retries == []
-    assert {asset for asset, passed in done.checks.items() if not passed} == {"raw_rainbow/orders"}
+    (red,) = (asset for asset, check in done.checks.items() if not check.passed)
+    assert red == "raw_rainbow/orders"
+    assert done.checks[red].metadata["lost"].value == 7
+    assert done.checks[red].description.startswith(f"reconcile: {said}\n")
     assert "model" not in done.made
 
 
 def test_a_stream_that_could_not_be_compared_is_no_success(play, names):
-    every = [*names.values()]
-    compared = dict.fromkeys(every, 0) | {"rainbow-orders": None}
-    said = "rainbow-orders: the source has no such table any more"
-    told = {"loaded": every, "begun": every, "compared": compared}
-    done = play(told | {"code": 1, "says": [line("reconcile", said)]})
+    every, said = [*names.values()], "rainbow-orders: the source has no such table any more"
+    told = {"compared": dict.fromkeys(every, 0) | {"rainbow-orders": None}}
+    done = play(whole(every), fails("reconcile", said, **told))
     assert not done.success
     assert done.said.startswith(f"reconcile: {said}\n")
     assert done.checks.keys() == names.keys() - {"raw_rainbow/orders"}
+    assert "model" not in done.made
 
 
-def test_what_another_tap_s_step_compared_before_counts_for_nothing(play, names):
-    """Each step compares all streams of the warehouse, under the run's one id."""
-    every, shop = [*names.values()], ["orders", "customers"]
+def test_a_shop_that_fails_leaves_the_other_tap_s_streams(play, names):
+    every = [*names.values()]
     done = play(
-        {"loaded": every, "begun": every, "compared": dict.fromkeys([*every, *SHOP], 0)},
-        {"loaded": shop, "begun": shop, "code": 1, "says": [line("tap-shopify", WRONG)]},
+        whole(every),
+        fails("tap-shopify", WRONG, **whole(SHOP[:2])),
         taps=["tap-postgres", "tap-shopify"],
     )
     assert not done.success
-    assert done.said.startswith("tap-shopify: ")
-    assert [key for key in done.made if "shopify" in key] == ["raw_shopify/orders"]
-    assert done.checks.keys() == names.keys()
+    assert done.made == ["loads", *names, "loads", "raw_shopify/orders"]
 
 
-def test_the_reconcile_check_alone_loads_nothing(play, names):
-    every = [*names.values()]
-    key = dg.AssetCheckKey(dg.AssetKey(["raw_rainbow", "orders"]), "reconcile")
-    done = play({"compared": dict.fromkeys(every, 0)}, selection=dg.AssetSelection.checks(key))
-    assert done.success
-    assert done.calls == [{"words": ["run", "--force", "reconcile:check"], "only": None}]
-    assert done.checks == {"raw_rainbow/orders": True}
-    assert done.made == []
+def test_only_chosen_streams_are_loaded_and_checked(play, names):
+    key = dg.AssetKey(["raw_rainbow", "orders"])
+    done = play(whole(["rainbow-orders"]), alike(names.values()), selection=[key])
+    assert done.calls[0] == {"words": LOAD, "only": ["rainbow-orders"]}
+    assert done.checks.keys() == {"raw_rainbow/orders"}
+    alone = dg.AssetSelection.checks(dg.AssetCheckKey(key, "reconcile"))
+    done = play(alike(names.values()), selection=alone)
+    assert done.calls == [{"words": COMPARE, "only": None}]
+    assert done.checks.keys() == {"raw_rainbow/orders"}
 
 
 def test_the_error_is_the_tap_s_own_last_words_without_secrets(play):
@@ -201,19 +218,21 @@ def test_the_error_is_the_tap_s_own_last_words_without_secrets(play):
     )
     first, *_ = done.said.splitlines()
     assert first == "tap-shopify: HTTPError: HTTP Error 401: ***"
-    assert SECRET not in done.log.read_text()
-    assert "Traceback (most recent call last):" in done.log.read_text()
+    log = (done.logs / "tap_shopify.log").read_text()
+    assert SECRET not in log
+    assert "Traceback (most recent call last):" in log
 
 
 def test_a_throttled_shop_is_asked_again(play):
     words = "CRITICAL Invalid bulk operation response: {'errors': [{'message': 'Throttled'}]}"
     done = play(
-        {"code": 1, "says": [line("tap-shopify", words)]},
-        {"loaded": SHOP, "begun": SHOP, "compared": dict.fromkeys(SHOP, 0)},
+        fails("tap-shopify", words),
+        whole(SHOP),
+        alike(SHOP),
         taps=["tap-shopify"],
     )
     assert done.success
-    assert len(done.retries) == 1
+    assert set(done.retries) == {"tap_shopify"}
 
 
 def test_a_log_without_an_error_is_shown_at_its_end(play):
