@@ -134,7 +134,7 @@ def built(
     translator = Translator()
     # Where `dbt build` by hand leaves its results: the summary shows the newest.
     target = Path(os.environ["DBT_TARGET_PATH"])
-    # dbt notes the first among its results: they are not from outside. dagster-dbt reads JSON, and a
+    # dbt notes the first among its results: they are not from outside. dagster-dbt reads JSON, a
     # person the file.
     os.environ |= {
         "DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID": context.run.run_id,
