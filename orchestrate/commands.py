@@ -4,6 +4,7 @@ import os
 import re
 import sys
 import warnings
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -15,24 +16,32 @@ warnings.filterwarnings("ignore", message="Found version mismatch")
 from dagster_meltano import MeltanoResource  # noqa: E402
 from dagster_meltano.exceptions import MeltanoCommandError  # noqa: E402
 
-from .run import CAUSE, COLOUR, LOCK, ROOT, take_turn  # noqa: E402
+from .run import COLOUR, LOCK, ROOT, Causes, take_turn  # noqa: E402
 
+POOL = "warehouse"
+OWNERS = ["team:data-engineering"]
 LOGS = ROOT / "output" / "logs"
 # A run that was started by hand may be under way; the schedule's waits for it.
 PATIENCE_SECONDS = 3600
 RETRIES = 3
-# What may pass by itself, unless it says what will not.
+# What may pass by itself: a server that is away or not ready, a lock, a throttle …
 PASSING = re.compile(
-    r"connection (?:refused|reset|closed|timed out)|could not connect|cannot connect"
-    r"|timed out|server closed|starting up|shutting down|too many (?:connections|clients|requests)"
-    r"|name resolution|could not translate host|network is unreachable|broken pipe"
-    r"|lock timeout|deadlock|(?:is|lock) held (?:by|in)|under way|throttled|rate ?limit"
-    r"|\b(?:429|500|502|503|504)\b|temporar|unavailable|backenderror",
+    r"connection (?:refused|reset|aborted|timed out)|closed the connection"
+    r"|connection (?:(?:is|has been) )?(?:closed|lost)|terminating connection|EOF detected"
+    r"|IncompleteRead"
+    r"|no route to host|network is unreachable|name resolution|could not translate host name"
+    r"|\btimed out\b|\btimeout expired|(?:Read|Connect)Timeout|deadline exceeded|failed: TIMEOUT"
+    r"|is (?:starting up|shutting down)|not yet accepting|conflict with recovery"
+    r"|too many (?:connections|clients|requests)|connection slots"
+    r"|lock timeout|deadlock detected|is held by|could not set lock"
+    r"|\bthrottled\b|rate ?limit ?exceeded|exceeded rate limits"
+    r"|internal[ _]server[ _]error|bad gateway|service unavailable|gateway time-?out|backendError",
     re.IGNORECASE,
 )
+# … unless a part of it will not: credentials, a contract.
 LASTING = re.compile(
-    r"authentication|password|permi(?:ssion|tted)|pg_hba|denied|forbidden|unauthorized|\b40[13]\b|contract"
-    r"|does not exist|not found|invalid",
+    r"authentication failed|pg_hba\.conf|permission denied|access denied|forbidden|unauthorized"
+    r"|invalid (?:api key|access token|credentials)|invalid_(?:client|grant)|enforced contract",
     re.IGNORECASE,
 )
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY|CREDENTIALS_JSON|WEBHOOK|POSTGRES_URL")
@@ -54,21 +63,22 @@ class Log:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._file: IO[str] = path.open("a")
-        self.lines: list[str] = []
+        self._causes = Causes()
+        self._last: deque[str] = deque(maxlen=SHOWN_LINES)
 
     def info(self, line: str) -> None:
         line = redacted(line)
-        self.lines.append(COLOUR.sub("", line))
-        self._file.write(f"{self.lines[-1]}\n")
+        plain = COLOUR.sub("", line)
+        self._causes.hear(plain)
+        self._last.append(plain)
+        self._file.write(f"{plain}\n")
         self._file.flush()
         sys.stderr.write(f"{line}\n")
 
     def failure(self, error: str) -> dg.Failure:
         """Why the command failed, in the words of the tool that did."""
-        causes = [f"{c['step']}: {c['said']}" for line in self.lines if (c := CAUSE.search(line))]
-        said = list(dict.fromkeys(causes)) or self.lines[-SHOWN_LINES:]
         return dg.Failure(
-            "\n".join([*said, f"({error}; full log: {self.path})"]),
+            "\n".join([*(self._causes.lines or self._last), f"({error}; full log: {self.path})"]),
             metadata={"log": dg.MetadataValue.path(self.path)},
             allow_retries=False,
         )
@@ -81,20 +91,20 @@ class Meltano(MeltanoResource):
         # exec: a run that is ended ends Meltano, and not only the shell before it.
         super().__init__(project_dir=str(ROOT), meltano_bin="exec meltano")
 
-    def run(self, context: dg.OpExecutionContext, *words: str, **environment: str) -> None:
+    def run(self, step: dg.OpExecutionContext, *words: str, **environment: str) -> None:
         """Run a command with the run's id.
 
         Raises:
             Failure: it did not end well.
         """
-        log = Log(LOGS / context.run_id / f"{context.op.name}.log")
+        log = Log(LOGS / step.run_id / f"{step.op.name}.log")
         try:
             self.execute_command(
                 " ".join(("run", "--force", *words)),
                 env={
                     "MELTANO_CLI_LOG_CONFIG": "logging.yaml",  # Meltano's own format
                     "MELTANO_JOB_TRIGGER": "dagster",
-                    "MELTANO_RUN_ID": context.run_id,
+                    "MELTANO_RUN_ID": step.run_id,
                     **environment,
                 },
                 logger=log,
@@ -103,14 +113,14 @@ class Meltano(MeltanoResource):
             raise log.failure(str(error)) from None
 
 
-def or_retry(context: dg.OpExecutionContext, failure: dg.Failure) -> Exception:
+def or_retry(step: dg.OpExecutionContext, failure: dg.Failure) -> Exception:
     """What to raise for a failure: a retry, later each time, where it may pass by itself."""
     said = failure.description or ""
-    if LASTING.search(said) or not PASSING.search(said) or context.retry_number >= RETRIES:
+    if LASTING.search(said) or not PASSING.search(said) or step.retry_number >= RETRIES:
         return failure
-    context.log.warning(said)
+    step.log.warning(said)
     seconds = float(os.environ.get("HEADWATER_RETRY_SECONDS", "30"))
-    return dg.RetryRequested(RETRIES, seconds * 2**context.retry_number)
+    return dg.RetryRequested(RETRIES, seconds * 2**step.retry_number)
 
 
 @dg.resource

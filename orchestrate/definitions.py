@@ -1,4 +1,4 @@
-"""The asset graph: sources, streams, models, the copy that people read; the job, when it runs."""
+"""The asset graph: sources, streams, models, what people open; the job, when it runs."""
 
 import os
 
@@ -7,38 +7,42 @@ import dagster as dg
 from .again import reread, sales_days
 from .automation import NIGHTLY, REFRESHING, SCHEDULE, SENSORS
 from .commands import meltano, turn
-from .extract_load import loaded_streams, source_tables
+from .extract_load import loaded_streams, reconciled, source_tables
+from .freshness import fresh
 from .notify import tell_failure, tell_recovery
 from .outside import history
 from .project import ENVIRONMENT, declared_job, streams
-from .publish import published
 from .reports import reported
 from .transform import PROJECT, Dbt, manifest, modelled, sources
 
 declared = declared_job(ENVIRONMENT)
 dbt = manifest()
 models = modelled(dbt)
-copy = published(declared, models)
-of_streams = {dg.AssetKey(s.table) for tap in declared.loaders for s in streams(tap)}
+opened = reported(declared, models, dbt)
+described = sources(dbt)
+# What the loader and reconcile note beside the streams.
+noted = described.keys() - {
+    dg.AssetKey(stream.table) for tap in declared.loaders for stream in streams(tap)
+}
 
 defs = dg.Definitions(
     assets=[
         *(table for tap in declared.loaders for table in source_tables(tap)),
-        *(loaded_streams(tap, declared, sources(dbt)) for tap in declared.loaders),
-        # What the loader and reconcile note beside the streams.
-        *(
-            dg.AssetSpec(key, group_name=key.path[0], **described)
-            for key, described in sources(dbt).items()
-            if key not in of_streams
-        ),
+        *(loaded_streams(tap, declared, described, noted) for tap in declared.loaders),
+        *(dg.AssetSpec(key, group_name=key.path[0], **described[key]) for key in sorted(noted)),
         models,
         sales_days(declared, dbt),
-        copy,
-        reported(dbt, copy),
+        opened,
     ],
-    jobs=[NIGHTLY, reread(declared)],
+    asset_checks=[reconciled(declared), fresh(dbt)],
+    jobs=[NIGHTLY, reread(declared, noted)],
     schedules=[SCHEDULE],
-    sensors=[history(declared, dbt, SENSORS), REFRESHING, tell_failure, tell_recovery],
+    sensors=[
+        history(declared, dbt, noted, opened, SENSORS),
+        REFRESHING,
+        tell_failure,
+        tell_recovery,
+    ],
     resources={
         "meltano": meltano,
         "turn": turn,

@@ -1,42 +1,15 @@
 """One asset for each selected Singer stream: `meltano run` loads them, and reconciles."""
 
 import json
-import os
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from headwater_reconcile.warehouse import open_warehouse
-from headwater_target_warehouse.errors import LoadError
-from headwater_target_warehouse.warehouse import AUDIT_SCHEMA, AUDIT_TABLES
 
-from .commands import or_retry
-from .project import PLUGINS, ROOT, Job, streams
-
-POOL = "warehouse"
-OWNERS = ["team:data-engineering"]
-LOADED = """
-select
-    stream,
-    sum(rows_received) as rows_received,
-    sum(rows_inserted) as rows_inserted,
-    sum(rows_updated) as rows_updated,
-    sum(rows_unchanged) as rows_unchanged,
-    sum(rows_deleted) as rows_deleted,
-    sum(bytes) as bytes,
-    sum(seconds) as seconds
-from {loads}
-where run_id = '{run_id}'
-group by stream
-"""
-BEGUN = "select stream from {streams} where run_id = '{run_id}' order by seen_at"
-RECONCILED = """
-select *
-from {reconciliations}
-where run_id = '{run_id}'
-qualify row_number() over (partition by stream order by reconciled_at desc) = 1
-"""
+from .audit import compared, loaded
+from .commands import OWNERS, POOL, or_retry
+from .history import sync_name
+from .project import PLUGINS, Job, streams
 
 
 def source_tables(tap: str) -> list[dg.AssetSpec]:
@@ -54,137 +27,105 @@ def source_tables(tap: str) -> list[dg.AssetSpec]:
 
 
 def loaded_streams(
-    tap: str, job: Job, described: Mapping[dg.AssetKey, Mapping[str, Any]]
+    tap: str,
+    job: Job,
+    described: Mapping[dg.AssetKey, Mapping[str, Any]],
+    noted: Collection[dg.AssetKey],
 ) -> dg.AssetsDefinition:
     """A tap's streams: any of them, in one `meltano run`.
 
-    `described`: what dbt's sources say of them, as attributes of their assets.
+    `described`: what dbt's sources say of them, as attributes of their assets. `noted`: what
+    changes with each load beside them.
     """
     loader = job.loaders[tap]
-    by_key = {dg.AssetKey(stream.table): stream for stream in streams(tap)}
-    every = {stream.name for stream in by_key.values()}
-    kinds = {"singer", PLUGINS["loaders"][loader]["namespace"]}
+    sync = sync_name(tap, loader)
+    keys = {stream.name: dg.AssetKey(stream.table) for stream in streams(tap)}
 
     @dg.multi_asset(
         name=tap.replace("-", "_"),
         specs=[
             dg.AssetSpec(
-                key,
+                dg.AssetKey(stream.table),
                 deps=[dg.AssetKey(stream.source)],
                 group_name=stream.table[0],
-                kinds=kinds,
+                kinds={"singer", PLUGINS["loaders"][loader]["namespace"]},
                 owners=OWNERS,
                 skippable=True,
-                **described.get(key, {}),
+                **described.get(dg.AssetKey(stream.table), {}),
             )
-            for key, stream in by_key.items()
+            for stream in streams(tap)
         ],
-        check_specs=[
+        can_subset=True,
+        pool=POOL,
+        required_resource_keys={"meltano", "turn"},
+    )
+    def load(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        step = context.op_execution_context
+        before = loaded(step, keys, sync, failed=True) if step.retry_number else {}
+        chosen = [name for name, key in keys.items() if key in context.selected_asset_keys]
+        rest = [name for name in chosen if name not in before]
+        failure = None
+        try:
+            part = only(tap, rest) if len(rest) < len(keys) else {}
+            step.resources.meltano.run(step, *job.loads[tap], **part)
+        except dg.Failure as raised:
+            failure = raised
+        after = loaded(step, rest, sync, failed=failure is not None)
+        for key in noted if after else ():
+            step.log_event(dg.AssetMaterialization(key))
+        for name, metadata in after.items():
+            yield dg.MaterializeResult(keys[name], metadata=metadata)
+        if failure:
+            raise or_retry(step, failure)
+
+    return load
+
+
+def reconciled(job: Job) -> dg.AssetChecksDefinition:
+    """Whether each stream's table has what its source has: all are compared, whichever is asked
+    for."""
+    names = {dg.AssetKey(s.table): s.name for tap in job.loaders for s in streams(tap)}
+
+    @dg.multi_asset_check(
+        name="reconcile",
+        specs=[
             dg.AssetCheckSpec(
                 "reconcile",
                 asset=key,
                 blocking=True,
                 description="Every key of the source is in the warehouse, and none is older.",
             )
-            for key in by_key
+            for key in names
         ],
         can_subset=True,
         pool=POOL,
         required_resource_keys={"meltano", "turn"},
     )
-    def load(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        chosen = {key: s for key, s in by_key.items() if key in context.selected_asset_keys}
-        names = [stream.name for stream in chosen.values()]
-        before = audit(context, every, failed=True) if context.retry_number else None
-        rest = [name for name in names if not (before and name in before.complete)]
+    def reconcile(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        step = context.op_execution_context
+        asked = {names[check.asset_key]: check for check in context.selected_asset_check_keys}
         failure = None
         try:
-            chosen_only = only(tap, rest) if len(rest) < len(every) else {}
-            context.resources.meltano.run(context, *job.loads[tap], *job.checks, **chosen_only)
+            step.resources.meltano.run(step, *job.checks)
         except dg.Failure as raised:
             failure = raised
-        after = audit(context, every, failed=failure is not None)
-        for key, stream in chosen.items():
-            if stream.name in rest and stream.name in after.complete:
-                yield dg.MaterializeResult(asset_key=key, metadata=after.metadata(stream.name))
-        for key, stream in chosen.items():
-            if stream.name in after.reconciled:
-                yield after.check(key, stream.name)
-        if failure and not set(names) <= after.reconciled.keys():
-            raise or_retry(context, failure)
+        found = compared(step, asked)
+        for name, row in found.items():
+            yield dg.AssetCheckResult(
+                asset_key=asked[name].asset_key,
+                check_name="reconcile",
+                passed=passes(row),
+                metadata=row,
+                description=failure.description if failure and not passes(row) else None,
+            )
+        if failure and asked.keys() - found.keys():
+            raise or_retry(step, failure)
 
-    return load
-
-
-class Audit:
-    """What the loader and reconcile noted of a run, for some streams.
-
-    `complete`: what it loaded, by stream. Where the tap or the loader failed, the stream that was
-    begun last is in doubt, whatever of it is committed.
-    """
-
-    def __init__(self, run_id: str, names: Collection[str], *, failed: bool):
-        path = Path(ROOT, os.environ.get("DUCKDB_PATH", "output/headwater.duckdb"))
-        self.reconciled: dict[str, dict[str, Any]] = {}
-        self.complete: dict[str, dict[str, Any]] = {}
-        warehouse = open_warehouse(path, lock_timeout=60, on_wait=print)
-        if not warehouse:
-            return
-        with warehouse:
-            warehouse.create_audit_tables()
-            tables = {name: warehouse.quote(AUDIT_SCHEMA, name) for name in AUDIT_TABLES}
-
-            def ask(sql: str) -> list[dict[str, Any]]:
-                rows = warehouse.query(sql.format(run_id=run_id, **tables)).to_pylist()
-                return [row for row in rows if row["stream"] in names]
-
-            # DuckDB sums integers to decimals.
-            self.complete = {
-                row.pop("stream"): {k: v if k == "seconds" else int(v) for k, v in row.items()}
-                for row in ask(LOADED)
-            }
-            self.reconciled = {row["stream"]: row for row in ask(RECONCILED)}
-            begun = [row["stream"] for row in ask(BEGUN)]
-        if failed and begun and not self.reconciled:
-            self.complete.pop(begun[-1], None)
-
-    def metadata(self, stream: str) -> dict[str, Any]:
-        row = self.reconciled.get(stream, {})
-        known = {
-            "newest_replication_value": row.get("bookmark"),
-            # A window's count is not the table's.
-            "dagster/row_count": row.get("warehouse_rows") if row.get("mode") == "exact" else None,
-        }
-        return self.complete[stream] | {k: v for k, v in known.items() if v is not None}
-
-    def evaluation(self, key: dg.AssetKey, stream: str) -> dg.AssetCheckEvaluation:
-        """The check's result, for a run that is not the asset's own."""
-        result = self.check(key, stream)
-        return dg.AssetCheckEvaluation(
-            asset_key=key, check_name="reconcile", passed=result.passed, metadata=result.metadata
-        )
-
-    def check(self, key: dg.AssetKey, stream: str) -> dg.AssetCheckResult:
-        row = self.reconciled[stream]
-        counts = ("mode", "source_rows", "warehouse_rows", "deleted", "later", "lost", "seconds")
-        return dg.AssetCheckResult(
-            asset_key=key,
-            check_name="reconcile",
-            passed=row["lost"] == 0 or row["mode"] == "off",
-            metadata={name: row[name] for name in counts if row[name] is not None},
-        )
+    return reconcile
 
 
-def audit(context: dg.OpExecutionContext, names: Collection[str], *, failed: bool) -> Audit:
-    """What is noted of this run.
-
-    Raises:
-        Failure or RetryRequested: the warehouse cannot be opened.
-    """
-    try:
-        return Audit(context.run_id, names, failed=failed)
-    except LoadError as error:
-        raise or_retry(context, dg.Failure(str(error), allow_retries=False)) from None
+def passes(row: Mapping[str, Any]) -> bool:
+    return row["mode"] == "off" or row["lost"] == 0
 
 
 def only(tap: str, names: Collection[str]) -> dict[str, str]:

@@ -6,8 +6,7 @@ from typing import Any
 import dagster as dg
 from dagster_dbt import DagsterDbtTranslator
 from sqlglot import exp, parse_one
-from sqlglot.lineage import lineage
-from sqlglot.optimizer.qualify import qualify
+from sqlglot.lineage import Node, lineage
 
 
 def column_lineage(
@@ -29,34 +28,26 @@ def column_lineage(
         schema.setdefault(dataset, {})[table] = dict.fromkeys(columns, "unknown")
     for table in tree.find_all(exp.Table):
         table.set("catalog", None)
-    qualified = qualify(
-        tree,
-        schema=schema,
-        dialect=dialect,
-        validate_qualify_columns=False,
-        quote_identifiers=False,
-    )
-    text = qualified.sql(dialect=dialect)
+    # To trim what it has read would take the time of a copy of the query for each column.
+    columns = lineage(None, tree, schema, dialect=dialect, trim_selects=False)
     return dg.TableColumnLineage(
         {
             column: [
                 dg.TableColumnDep(
                     translator.get_asset_spec(manifest, parents[found]["unique_id"], None).key, name
                 )
-                for found, name in _leaves(column, text, schema, dialect)
+                for found, name in _leaves(node)
                 if found in parents
             ]
-            for column in qualified.named_selects
+            for column, node in columns.items()
         }
     )
 
 
-def _leaves(
-    column: str, sql: str, schema: Mapping[str, Any], dialect: str
-) -> list[tuple[tuple[str, str], str]]:
+def _leaves(column: Node) -> list[tuple[tuple[str, str], str]]:
     """The (dataset, table) and column of each end of a column's lineage, sorted."""
     found = set()
-    for step in lineage(column, sql, schema=schema, dialect=dialect).walk():
+    for step in column.walk():
         table = step.expression.find(exp.Table)
         if table and not step.downstream:
             found.add(((table.db, table.name), exp.to_column(step.name).name))

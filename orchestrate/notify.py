@@ -1,10 +1,9 @@
 """A failed run, and the first that ends well after one, told to a webhook (Slack's, or alike)."""
 
-import json
 import os
-import urllib.request
 
 import dagster as dg
+from headwater_reports.message import post
 
 WEBHOOK = os.environ.get("HEADWATER_WEBHOOK_URL")
 UI = os.environ.get("HEADWATER_DAGSTER_URL", "http://127.0.0.1:3000")
@@ -48,12 +47,7 @@ def _tell(run: dg.DagsterRun, what: str, *why: str | None) -> None:
     """Send one message, with the run's link.
 
     Raises:
-        OSError: the webhook cannot be reached, or refuses it; the sensor's tick shows it.
+        NotTold: the webhook cannot be reached, or refuses it; the sensor's tick shows it.
     """
     lines = [f"Headwater: {run.job_name} {what}. <{UI}/runs/{run.run_id}|See the run>", *why]
-    request = urllib.request.Request(
-        WEBHOOK or "",
-        json.dumps({"text": "\n".join(line for line in lines if line)}).encode(),
-        {"Content-Type": "application/json"},
-    )
-    urllib.request.urlopen(request, timeout=10).close()
+    post(WEBHOOK or "", "\n".join(line for line in lines if line))

@@ -1,37 +1,41 @@
-"""What was loaded and built outside of Dagster, from the histories that Meltano and dbt keep."""
+"""What was made outside of Dagster, from the histories that Meltano and dbt keep, and files."""
 
 import datetime as dt
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import sqlalchemy as sa
 
-from .project import ENVIRONMENT, ROOT, Job, streams
+from .history import sync_name, syncs
+from .project import Job, streams
 from .run import LOCK, holder
 from .transform import Translator
 
 BY_HAND = """
-select job_name, run_id, payload, ended_at
-from runs
-where state = 'SUCCESS' and coalesce("trigger", '') <> 'dagster' and ended_at > :since
-order by ended_at
+state = 'SUCCESS' and coalesce("trigger", '') <> 'dagster' and ended_at > :since
 """
 BEFORE_ALL = "0001-01-01 00:00:00"
 SUCCESS = ("success", "warn")
 
 
 def history(
-    job: Job, manifest: Mapping[str, Any], status: dg.DefaultSensorStatus
+    job: Job,
+    manifest: Mapping[str, Any],
+    noted: Collection[dg.AssetKey],
+    opened: dg.AssetsDefinition,
+    status: dg.DefaultSensorStatus,
 ) -> dg.SensorDefinition:
-    """A sensor that reports what was made by hand, so that what depends on it follows."""
+    """A sensor that reports what was made by hand, so that what depends on it follows, once.
+
+    `noted`: what changes with each sync beside its streams. `opened`: what people open.
+    """
 
     @dg.sensor(
         name="made_outside",
-        description="Reports syncs and builds that Meltano and dbt did outside of Dagster.",
+        description="Reports what was loaded, built and published outside of Dagster.",
         minimum_interval_seconds=30,
         default_status=status,
     )
@@ -41,40 +45,34 @@ def history(
         cursor = json.loads(context.cursor or "{}")
         synced, cursor["meltano"] = _synced(job, cursor.get("meltano", BEFORE_ALL))
         built, cursor["dbt"] = _built(manifest, cursor.get("dbt", BEFORE_ALL))
-        return dg.SensorResult(asset_events=[*synced, *built], cursor=json.dumps(cursor))
+        if synced:
+            synced += map(dg.AssetMaterialization, noted)
+        # In the order in which they depend on each other.
+        made = [*synced, *built, *_published(context.instance, opened)]
+        return dg.SensorResult(asset_events=made, cursor=json.dumps(cursor))
 
     return made_outside
 
 
 def _synced(job: Job, since: str) -> tuple[list[dg.AssetMaterialization], str]:
-    """The streams of Meltano's runs that ended since then, and when the last did."""
-    path = ROOT / ".meltano" / "meltano.db"
-    uri = os.environ.get("MELTANO_DATABASE_URI")
-    if not uri and not path.exists():
-        return [], since
-    engine = sa.create_engine(uri or f"sqlite:///file:{path}?mode=ro&uri=true")
-    with engine.connect() as connection:
-        runs = connection.execute(sa.text(BY_HAND), {"since": since}).all()
-    engine.dispose()
-    taps = {f"{ENVIRONMENT}:{tap}-to-{loader}": tap for tap, loader in job.loaders.items()}
-    newest = {taps[run.job_name]: run for run in runs if run.job_name in taps}
+    """The streams of Meltano's syncs that ended since then, and when the last did."""
+    done = syncs(BY_HAND, since=since)
+    found = {}
+    for sync in done:
+        for tap, loader in job.loaders.items():
+            # One with a suffix has a state of its own, and the same tables.
+            if f"{sync.name}:".startswith(f"{sync_name(tap, loader)}:"):
+                names = {s.table: s.name for s in streams(tap) if s.name in sync.newest}
+                found |= {table: (sync, sync.newest[name]) for table, name in names.items()}
     return [
-        event for tap, run in newest.items() for event in _streams(tap, run.run_id, run.payload)
-    ], str(runs[-1].ended_at) if runs else since
-
-
-def _streams(tap: str, run_id: str, payload: str | None) -> Iterator[dg.AssetMaterialization]:
-    state = json.loads(payload or "{}").get("singer_state", {}).get("bookmarks", {})
-    for stream in streams(tap):
-        bookmark = state.get(stream.name)
-        if bookmark is not None:
-            newest = bookmark.get("replication_key_value")
-            yield dg.AssetMaterialization(
-                dg.AssetKey(stream.table),
-                description="Loaded by Meltano, outside of Dagster.",
-                metadata={"meltano_run_id": run_id}
-                | ({"newest_replication_value": newest} if newest else {}),
-            )
+        dg.AssetMaterialization(
+            dg.AssetKey(table),
+            description="Loaded by Meltano, outside of Dagster.",
+            metadata={"meltano_run_id": sync.run_id}
+            | ({"newest_replication_value": newest} if newest else {}),
+        )
+        for table, (sync, newest) in found.items()
+    ], done[-1].ended_at if done else since
 
 
 def _built(manifest: Mapping[str, Any], since: str) -> tuple[list[dg.AssetMaterialization], str]:
@@ -100,3 +98,16 @@ def _built(manifest: Mapping[str, Any], since: str) -> tuple[list[dg.AssetMateri
         and result["unique_id"] in manifest["nodes"]
         and result["unique_id"].startswith(("model.", "snapshot.", "seed."))
     ], at
+
+
+def _published(
+    instance: dg.DagsterInstance, opened: dg.AssetsDefinition
+) -> Iterator[dg.AssetMaterialization]:
+    """What people open, where its file is newer than what Dagster knows of it."""
+    for spec in opened.specs:
+        path = spec.metadata.get("file")
+        known = instance.get_latest_materialization_event(spec.key)
+        if path and Path(path.value).exists():
+            made_at = Path(path.value).stat().st_mtime
+            if not known or made_at > known.timestamp:
+                yield dg.AssetMaterialization(spec.key, description="Made outside of Dagster.")

@@ -62,33 +62,53 @@ def run(job: str | None) -> int:
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode
 
 
-def show(log: Iterable[str]) -> list[str]:
-    """Show Meltano's log without its tracebacks; returns why the run ended, a line per cause."""
-    causes, last_words, tracebacks = [], {}, []
-    for line in log:
+class Causes:
+    """Why a command of Meltano's failed, in the words of the tools that did, from its log."""
+
+    def __init__(self) -> None:
+        self.tracebacks: list[str] = []
+        self._said: list[str] = []
+        self._last_words: dict[str, list[str]] = {}
+
+    def hear(self, line: str) -> bool:
+        """Take in the log's next line; returns whether it is to be shown: a traceback's is not."""
         # Meltano boxes a traceback when a loader ends before its tap; then the exception.
-        if line.startswith(BOX) or (tracebacks and tracebacks[-1].startswith("╰")):
-            tracebacks.append(line)
-            continue
+        if line.startswith(BOX) or (self.tracebacks and self.tracebacks[-1].startswith("╰")):
+            self.tracebacks.append(line)
+            return False
         plain = COLOUR.sub("", line)
         step = (STEP.match(plain) or {"step": None})["step"]
         words = LAST_WORDS.search(plain)
-        if last_words and step is None:  # Meltano says again what ended a tap's discovery
-            continue
-        if step in last_words and not words:
+        if self._last_words and step is None:  # Meltano says again what ended a tap's discovery
+            return False
+        if step in self._last_words and not words:
             if raised := RAISED.search(plain):
-                last_words[step].append(raised["said"])
-            continue
-        sys.stderr.write(line)
-        sys.stderr.flush()
+                self._last_words[step].append(raised["said"])
+            return False
         if words:
-            last_words[step] = [words["said"]]
+            self._last_words[step] = [words["said"]]
         elif cause := CAUSE.search(plain) or PROBLEM.search(plain):
-            causes.append(f"  {cause['step']}: {cause['said']}\n")
-    for step, (said, *raised) in last_words.items():
-        first = [*raised, said][0]
-        causes.append(f"  {step}: {first if said in first else f'{said} ({first})'}\n")
-    return list(dict.fromkeys(causes)) or tracebacks
+            self._said.append(f"{cause['step']}: {cause['said']}")
+        return True
+
+    @property
+    def lines(self) -> list[str]:
+        """A line per cause; none if the log names none."""
+        ended = []
+        for step, (said, *raised) in self._last_words.items():
+            first = [*raised, said][0]
+            ended.append(f"{step}: {first if said in first else f'{said} ({first})'}")
+        return list(dict.fromkeys([*self._said, *ended]))
+
+
+def show(log: Iterable[str]) -> list[str]:
+    """Show Meltano's log without its tracebacks; returns why the run ended, line by line."""
+    causes = Causes()
+    for line in log:
+        if causes.hear(line):
+            sys.stderr.write(line)
+            sys.stderr.flush()
+    return [f"  {cause}\n" for cause in causes.lines] or causes.tracebacks
 
 
 def run_through_dagster() -> int:

@@ -1,6 +1,5 @@
 """dbt's models, snapshots and seeds as assets, its tests as their checks, made by `dbt build`."""
 
-import datetime as dt
 import json
 import os
 import subprocess
@@ -17,8 +16,7 @@ from packaging.version import Version
 from sqlglot.errors import SqlglotError
 
 from .automation import REFRESH
-from .commands import or_retry, redacted
-from .extract_load import OWNERS, POOL
+from .commands import OWNERS, POOL, or_retry, redacted
 from .lineage import column_lineage
 from .project import ROOT
 
@@ -91,27 +89,16 @@ class Translator(DagsterDbtTranslator):
 
 
 def sources(manifest: Mapping[str, Any]) -> dict[dg.AssetKey, dict[str, Any]]:
-    """What dbt's sources say of the assets that they are: description, columns, freshness."""
+    """What dbt's sources say of the assets that they are: description, columns."""
     translator = Translator()
     found = {}
-    for unique_id, source in manifest["sources"].items():
+    for unique_id in manifest["sources"]:
         spec = translator.get_asset_spec(manifest, unique_id, None)
-        freshness = source["config"]["freshness"] or {}
         found[spec.key] = {
             "description": spec.description,
             "metadata": {k: v for k, v in spec.metadata.items() if k == "dagster/column_schema"},
-            "freshness_policy": dg.FreshnessPolicy.time_window(
-                fail_window=_window(freshness["error_after"]),
-                warn_window=_window(freshness["warn_after"]),
-            )
-            if freshness.get("error_after", {}).get("count")
-            else None,
         }
     return found
-
-
-def _window(declared: Mapping[str, Any]) -> dt.timedelta:
-    return dt.timedelta(**{f"{declared['period']}s": declared["count"]})
 
 
 def modelled(manifest: Mapping[str, Any]) -> dg.AssetsDefinition:
@@ -147,8 +134,12 @@ def built(
     translator = Translator()
     # Where `dbt build` by hand leaves its results: the summary shows the newest.
     target = Path(os.environ["DBT_TARGET_PATH"])
-    # dbt notes it among its results: they are not from outside.
-    os.environ["DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID"] = context.run_id
+    # dbt notes the first among its results: they are not from outside. dagster-dbt reads JSON, a
+    # person the file.
+    os.environ |= {
+        "DBT_ENV_CUSTOM_ENV_DAGSTER_RUN_ID": context.run.run_id,
+        "DBT_LOG_FORMAT_FILE": "debug",
+    }
     invocation = context.resources.dbt.cli(
         words, context=asset, manifest=manifest, target_path=target
     )
@@ -158,8 +149,9 @@ def built(
                 manifest, translator, asset, target, invocation.project
             ):
                 if isinstance(made, dg.Output):
-                    more = _made_of(event.raw_event["data"], manifest, translator, target)
-                    made = made.with_metadata({**made.metadata, **more})
+                    node = manifest["nodes"][event.raw_event["data"]["node_info"]["unique_id"]]
+                    lineage = _lineage(node, manifest, translator, target)
+                    made = made.with_metadata({**made.metadata, **lineage})
                 yield made
     except DagsterDbtCliRuntimeError as error:
         failure = dg.Failure(
@@ -167,21 +159,37 @@ def built(
             metadata={"log": dg.MetadataValue.path(target / "dbt.log")},
             allow_retries=False,
         )
-        raise or_retry(context, failure) from None
+        raise or_retry(context.op_execution_context, failure) from None
+    finally:
+        for observed in billed(context.run.run_id, manifest, target):
+            context.log_event(observed)
 
 
-def _made_of(
-    finished: Mapping[str, Any], manifest: Mapping[str, Any], translator: Translator, target: Path
+def _lineage(
+    node: Mapping[str, Any], manifest: Mapping[str, Any], translator: Translator, target: Path
 ) -> dict[str, Any]:
-    """Which columns a node was made from, and what the warehouse billed for it."""
-    node = manifest["nodes"][finished["node_info"]["unique_id"]]
-    response = finished.get("run_result", {}).get("adapter_response", {})
-    billed = {name: response[name] for name in ("bytes_billed",) if response.get(name) is not None}
+    """Which columns a model's columns are made of, as metadata."""
     path = target / "compiled" / node["package_name"] / node["original_file_path"]
     if node["resource_type"] != "model" or not path.exists():
-        return billed
+        return {}
     try:
         lineage = column_lineage(path.read_text(), node, manifest, translator)
     except SqlglotError:  # SQL that the warehouse took, and its parser does not know
-        return billed
-    return billed | {"dagster/column_lineage": lineage}
+        return {}
+    return {"dagster/column_lineage": lineage}
+
+
+def billed(run_id: str, manifest: Mapping[str, Any], target: Path) -> Iterator[dg.AssetObservation]:
+    """What BigQuery billed for what the run's build made: dbt says it once all is made."""
+    try:
+        build = json.loads((target / "run_results.json").read_text())
+    except OSError:  # dbt has not come so far
+        return
+    if build["metadata"]["env"].get("DAGSTER_RUN_ID") != run_id:
+        return
+    for result in build["results"]:
+        node, bill = manifest["nodes"].get(result["unique_id"]), result["adapter_response"]
+        if node and node["resource_type"] != "test" and "bytes_billed" in bill:
+            yield dg.AssetObservation(
+                Translator().get_asset_key(node), metadata={"bytes_billed": bill["bytes_billed"]}
+            )

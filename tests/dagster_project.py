@@ -1,6 +1,9 @@
 """What Dagster knows of a project's runs, read from its own storage."""
 
+import json
+import os
 import socket
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -33,8 +36,9 @@ class Dagster:
         command = ("dagster", "asset", "materialize", *MODULE, "--select", selection, *words)
         return self.project.start(*command, **environment)
 
-    def execute(self, job: str, *words: str) -> Done:
-        return self.project.run("dagster", "job", "execute", *MODULE, "--job", job, *words)
+    def execute(self, job: str, config: dict) -> Done:
+        words = ("--job", job, "--config-json", json.dumps(config))
+        return self.project.run("dagster", "job", "execute", *MODULE, *words)
 
     @contextmanager
     def instance(self) -> Iterator[DagsterInstance]:
@@ -57,11 +61,12 @@ class Dagster:
             return [log.dagster_event for log in logs if log.dagster_event]
 
     def materialized(self, run: DagsterRun) -> list[str]:
-        """The assets of a run, in order, as often as they were made."""
-        return [
+        """The assets of a run, in order, as often as they were made; not what is noted of it."""
+        made = [
             event.asset_key.to_user_string()
             for event in self.events(run, DagsterEventType.ASSET_MATERIALIZATION)
         ]
+        return [asset for asset in made if not asset.startswith("headwater/")]
 
     def metadata(self, run: DagsterRun, asset: str) -> dict:
         (found,) = (
@@ -72,11 +77,11 @@ class Dagster:
         return {name: value.value for name, value in found.items()}
 
     def checks(self, run: DagsterRun) -> dict[tuple[str, str], bool]:
-        """By asset and check: whether it passed."""
+        """By asset and check: whether it passed; not freshness, which is looked at each time."""
         return {
             (check.asset_key.to_user_string(), check.check_name): check.passed
             for event in self.events(run, DagsterEventType.ASSET_CHECK_EVALUATION)
-            if (check := event.asset_check_evaluation_data)
+            if (check := event.asset_check_evaluation_data) and check.check_name != "freshness"
         }
 
     def errors(self, run: DagsterRun) -> str:
@@ -124,10 +129,23 @@ class Dagster:
             server.terminate()
             self.project.end(server)
 
-    def launch(self) -> None:
-        """Queue the job, for the daemon to start."""
-        done = self.project.run("dagster", "job", "launch", *MODULE, "--job", "nightly")
+    def launch(self, job: str, config: dict) -> DagsterRun:
+        """Queue a job, for the daemon to start."""
+        words = ("--job", job, "--config-json", json.dumps(config))
+        done = self.project.run("dagster", "job", "launch", *MODULE, *words)
         assert done.code == 0, done.text
+        return self.runs()[0]
+
+    def ask(self, url: str, query: str, **variables: object) -> dict:
+        """What the webserver answers, as it does to the page in the browser."""
+        body = json.dumps({"query": query, "variables": variables}).encode()
+        request = urllib.request.Request(
+            f"{url}/graphql", body, {"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request) as response:
+            answer = json.load(response)
+        assert "errors" not in answer, answer
+        return answer["data"]
 
     def drain(self) -> None:
         """Drop what is queued, and wait until no run is left to end."""
@@ -148,3 +166,20 @@ class Dagster:
 
             start = newest()
             until(lambda: newest() >= start + count, f"{count} ticks of {sensor}")
+
+
+@contextmanager
+def imported(project: Project) -> Iterator[None]:
+    """The project's `orchestrate`, to be imported in this process; its environment while it is."""
+    before = dict(os.environ)
+    os.environ.clear()
+    os.environ.update(project.environment)
+    sys.path.insert(0, str(project.root))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(project.root))
+        for name in [name for name in sys.modules if name.split(".")[0] == "orchestrate"]:
+            del sys.modules[name]
+        os.environ.clear()
+        os.environ.update(before)

@@ -30,7 +30,6 @@ def snapshot() -> dict[str, Any]:
             "pools": sorted(node.pools or ()),
             "executable": node.is_executable,
             "automated": node.automation_condition is not None,
-            "fresh": node.freshness_policy is not None,
             "described": bool(node.description),
             "columns": "dagster/column_schema" in node.metadata,
             "checks": sorted(checks.get(name, [])),

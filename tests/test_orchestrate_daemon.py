@@ -98,46 +98,67 @@ def test_the_schedule_fires_and_a_killed_run_makes_way_for_the_next(project, dag
     dagster.drain()
 
 
-def test_killed_with_everything_the_next_run_starts_by_itself(project, dagster):
-    before = len(dagster.runs())
-    dagster.launch()
-    run = seen(dagster, DagsterRunStatus.STARTED, "a run")
+ORDERS = {"tap": "tap-postgres", "streams": ["rainbow-orders"], "since": "2025-06-01T00:00:00Z"}
+WINDOW = {"ops": {"window": {"config": ORDERS}}}
+
+
+@pytest.mark.parametrize("killed", ["the daemon", "everything"])
+def test_after_a_kill_the_next_run_starts_by_itself(project, dagster, killed):
+    run = dagster.launch("reread", WINDOW)
     with stuck(project, "headwater-tap-postgres", "--catalog"):
         # The pool has room for one: the next waits in the queue.
-        dagster.launch()
-        following = dagster.runs()[0]
-        kill([worker(dagster, run), *project.processes("dagster")])
-    assert len(dagster.runs()) == before + 2
-    assert dagster.run(run).status == DagsterRunStatus.STARTED
-    assert dagster.run(following).status == DagsterRunStatus.QUEUED
-    dagster.start_daemon()
+        following = dagster.launch("reread", WINDOW)
+        daemons = project.processes("dagster-daemon")
+        if killed == "everything":
+            kill([worker(dagster, run), *project.processes("dagster")])
+        else:
+            kill(daemons)
+        assert dagster.run(run).status == DagsterRunStatus.STARTED
+        assert dagster.run(following).status == DagsterRunStatus.QUEUED
+        # As a service manager does.
+        dagster.start_daemon()
+        if killed == "everything":
+            # What it had started holds the lock, and would wait for the table for ever.
+            until(lambda: dagster.run(run).status == FAILURE, "the killed run as failed")
+            until(lambda: not project.processes("headwater-tap-postgres"), "the end of its tap")
     until(lambda: dagster.run(following).status == SUCCESS, "the next run")
-    assert dagster.run(run).status == FAILURE
+    assert dagster.run(run).status == (FAILURE if killed == "everything" else SUCCESS)
+
+
+def refreshed(dagster):
+    """The runs that automation has started to make something, not to check it."""
+    return [
+        run
+        for run in dagster.runs()
+        if "dagster/from_automation_condition" in run.tags and run.asset_selection
+    ]
 
 
 def test_what_depends_on_a_sync_by_hand_is_refreshed_once(project, dagster):
-    switch(project, "sensor", "made_outside", "start")
-    switch(project, "sensor", "refresh", "start")
-    before = {run.run_id for run in dagster.runs()}
+    for sensor in ("made_outside", "refresh"):
+        switch(project, "sensor", sensor, "start")
+    dagster.ticks("refresh", 2)
+    assert refreshed(dagster) == []
     project.tick()
     done = project.meltano("run", "tap-postgres", "target-duckdb")
     assert done.code == 0, done.text
-    run = until(
-        lambda: next(
-            (r for r in dagster.runs() if r.run_id not in before and r.status == SUCCESS), None
-        ),
-        "the refresh",
-    )
-    assert run.tags["dagster/from_automation_condition"] == "true"
+    (run,) = until(lambda: refreshed(dagster), "the refresh")
+    until(lambda: dagster.run(run).is_finished, "its end")
+    assert dagster.run(run).status == SUCCESS, dagster.errors(run)
     made = dagster.materialized(run)
-    assert {"staging/stg_rainbow__orders", "marts/fct_orders", "warehouse_copy"} <= set(made)
+    assert {"staging/stg_rainbow__orders", "marts/fct_orders", "marts/fct_loads"} <= set(made)
+    assert {"warehouse_copy", "reports/sales_dashboard"} <= set(made)
     assert not [asset for asset in made if asset.startswith("raw_")]
-    # A build by hand, too, is seen; it is not done again.
+    # A build by hand, too, is seen, and the reports of it; nothing is done again.
     done = project.make("run")
     assert done.code == 0, done.text
     (built,) = until(lambda: dagster.outside("marts/fct_orders"), "the build by hand")
     assert built.description == "Built by dbt, outside of Dagster."
-    (once, again) = dagster.outside("raw_rainbow/orders")
+    (opened,) = dagster.outside("reports/sales_dashboard")
+    assert opened.description == "Made outside of Dagster."
+    (again, once) = dagster.outside("raw_rainbow/orders")
     assert once.description == again.description == "Loaded by Meltano, outside of Dagster."
     dagster.ticks("refresh", 2)
-    assert {r.run_id for r in dagster.runs()} == before | {run.run_id}
+    assert refreshed(dagster) == [run]
+    for sensor in ("made_outside", "refresh"):
+        switch(project, "sensor", sensor, "stop")
