@@ -11,7 +11,9 @@ import sys
 from contextlib import suppress
 from fnmatch import fnmatch
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote, urlparse
 
 import click
 import sqlalchemy as sa
@@ -21,7 +23,8 @@ from singer_sdk.helpers._typing import append_type
 from singer_sdk.singerlib import Schema
 from tap_postgres.client import PostgresStream
 
-from headwater_tap_postgres.client import Connector, ReadError, Stream
+from headwater_tap_postgres.bulk import BatchFolder
+from headwater_tap_postgres.client import Connector, LogBasedStream, ReadError, Stream
 
 _SETTINGS = th.PropertiesList(
     th.Property(
@@ -78,9 +81,20 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
         return [
             Stream(self, stream.catalog_entry, connector=self.connector)
             if isinstance(stream, PostgresStream)
-            else stream
+            else LogBasedStream(
+                self,
+                stream.catalog_entry,
+                connection_parameters=self.connection_parameters,
+                connector=self.connector,
+            )
             for stream in super().discover_streams()
         ]
+
+    @cached_property
+    def batch_folder(self) -> BatchFolder:
+        """Where batch files are written."""
+        root = urlparse(self.config["batch_config"]["storage"]["root"])
+        return BatchFolder(Path(unquote(root.path)))
 
     @cached_property
     def input_catalog(self):
