@@ -1,167 +1,164 @@
-"""The bulk lane: what a query yields, as Arrow, and in Parquet files for BATCH messages."""
+"""The bulk lane: a table or view read in columns, and sent as BATCH messages of Parquet files."""
 
-import itertools
-import os
-import shutil
+import re
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 
-import adbc_driver_postgresql
+import adbc_driver_manager
 import pyarrow as pa
-import pyarrow.parquet
-from adbc_driver_manager import AdbcConnection, AdbcStatement, Error
+import sqlalchemy as sa
+from singer_sdk.contrib.msgspec import encoder
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
+from singer_sdk.mapper import SameRecordTransform
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from tap_postgres.client import PostgresLogBasedStream
 
-# As many rows as DuckDB keeps together: what comes in whole groups costs it half as much.
-GROUP_ROWS = 122_880
-# Of wide rows fewer are held at a time.
-GROUP_BYTES = 64 << 20
-# Enough that a file's own cost does not count, few enough that loading starts early.
-ROWS_PER_FILE = 2 * GROUP_ROWS
-
-
-class BulkConnection:
-    """One connection for all streams, opened when the first one is read."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-
-    @cached_property
-    def _connection(self) -> AdbcConnection:
-        connection = AdbcConnection(adbc_driver_postgresql.connect(self._dsn))
-        connection.set_autocommit(False)
-        return connection
-
-    @contextmanager
-    def transaction(self, settings: Iterable[str]) -> Iterator["Transaction"]:
-        """A transaction that the statements in `settings` begin and that leaves no trace."""
-        try:
-            with AdbcStatement(self._connection) as statement:
-                transaction = Transaction(statement)
-                for setting in settings:
-                    transaction.execute(setting).close()
-                yield transaction
-        finally:
-            with suppress(Error):  # of a connection that is lost
-                self._connection.rollback()
+from headwater_tap_postgres.batch_files import ROWS_PER_FILE, write_files
+from headwater_tap_postgres.client import ReadError, Stream
+from headwater_tap_postgres.columnar import (
+    BOOKMARKS,
+    ColumnarWire,
+    Misfit,
+    NoDate,
+    bookmark,
+    decimal_type,
+)
 
 
-class Transaction:
-    def __init__(self, statement: AdbcStatement) -> None:
-        self._statement = statement
+class BulkStream(Stream):
+    """A table or view, read in columns where `batch_config` asks for Parquet files.
 
-    def execute(self, query: str) -> pa.RecordBatchReader:
-        """The rows, to be read before the next call."""
-        self._statement.set_sql_query(query)
-        handle, _ = self._statement.execute_query()
-        return pa.RecordBatchReader.from_stream(handle)
-
-    def value(self, query: str) -> str:
-        """The only value of the only row."""
-        return self.execute(query).read_all().column(0)[0].as_py()
-
-    def batches(self, query: str) -> Iterator[pa.RecordBatch]:
-        """The rows. While one batch is used, a thread waits for the next one."""
-        with ThreadPoolExecutor(1) as pool:
-            try:
-                reader = pool.submit(self.execute, query).result()
-                following = pool.submit(next, reader, None)
-                while (batch := following.result()) is not None:
-                    following = pool.submit(next, reader, None)
-                    if batch.num_rows:
-                        yield batch
-            except BaseException:
-                with suppress(Error):
-                    self._statement.cancel()  # so that the thread ends
-                raise
-
-
-class BatchFolder:
-    """Where this process writes its files: they are the loader's once it is told of them.
-
-    The folder's name has the process that started tap and loader: while that lives, the files are
-    needed; those of a dead one are removed.
+    What it sends and leaves in the state equals what it does by rows, so that one can change
+    between the two at any run. What columns cannot do is read by rows.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._numbers = itertools.count(1)
-
-    def new_file(self) -> Path:
-        return self._path / f"{next(self._numbers)}.parquet"
+    def get_batch_config(self, config) -> BatchConfig | None:
+        """Return how batches are written; None if the stream is read by rows."""
+        batch_config = super().get_batch_config(config)
+        if batch_config and batch_config.encoding.format == "parquet" and self.reason_for_rows:
+            return None
+        return batch_config
 
     @cached_property
-    def _path(self) -> Path:
-        for folder in self._root.glob("*-*"):
-            starter, _, _ = folder.name.partition("-")
-            if starter.isdecimal() and not _is_alive(int(starter)):
-                shutil.rmtree(folder, ignore_errors=True)
-        path = self._root / f"{os.getppid()}-{os.getpid()}"
-        shutil.rmtree(path, ignore_errors=True)
-        path.mkdir(parents=True)
-        return path
+    def reason_for_rows(self) -> str | None:
+        """Why the stream cannot be read in columns, None if it can; it is logged once."""
+        reason = next(self._reasons_for_rows(), None)
+        if reason:
+            self.logger.info("%s is read by rows: %s", self.name, reason)
+        return reason
 
+    def _reasons_for_rows(self) -> Iterator[str]:
+        if self.ABORT_AT_RECORD_COUNT is not None:
+            yield "only a few are asked for"
+        first, *others = self.stream_maps
+        if others or type(first) is not SameRecordTransform or first.flattening_enabled:
+            yield "a stream map, or flattening, changes them"
+        for name, wire in self._wires.items():
+            described = self.connector.to_jsonschema_type(wire)
+            if _without_null(self.schema["properties"][name]) != _without_null(described):
+                yield f"the catalog gives the column {name} another type"
+            if wire.column.base == "numeric" and not decimal_type(wire.column):
+                yield f"the column {name} may have more than 76 digits"
+            if name == self.replication_key and wire.column.base not in BOOKMARKS:
+                yield f"the replication key {name} is {wire.column.datatype}"
 
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True
+    @cached_property
+    def _wires(self) -> dict[str, ColumnarWire]:
+        """How the selected columns are read, by name."""
+        selected = self.get_selected_schema()["properties"]
+        return {
+            column.name: ColumnarWire(self.connector.wire(column).column)
+            for column in self.columns.values()
+            if column.name in selected
+        }
 
+    def get_batches(
+        self, batch_config: BatchConfig, context=None
+    ) -> Iterable[tuple[BaseBatchFileEncoding, list[str]]]:
+        """Yield each batch as soon as its file is finished; after the last one, note what the read
+        has seen, as get_records does. Raises ReadError."""
+        if batch_config.encoding.format != "parquet":
+            yield from super().get_batches(batch_config, context)
+            return
+        self._write_starting_replication_value(context)
+        with (
+            self.get_sync_timer(),
+            self.get_record_counter() as counter,
+            self._one_line_errors(context),
+            self.connector.arrow_transaction() as transaction,
+            transaction.batches(self._columnar_query(context)) as batches,
+        ):
+            rows = self.config["batch_config"].get("batch_size", ROWS_PER_FILE)
+            key = self.replication_key
+            for file in write_files(map(self._finished, batches), self._tap.folder, rows, key):
+                counter.increment(file.rows)
+                if key:
+                    last = bookmark(self._wires[key].column, file.last)
+                    self._increment_stream_state({key: last}, context=context)
+                yield batch_config.encoding, [file.path.as_uri()]
+        self._complete(context, is_written=True)
+        self._finalize_state(self.get_context_state(context))
 
-@dataclass(frozen=True)
-class BatchFile:
-    """A finished file; `last` is its last row's value of the column asked for."""
+    def _columnar_query(self, context) -> str:
+        name = self.fully_qualified_name
+        columns = [sa.Column(column, wire) for column, wire in self._wires.items()]
+        table = sa.Table(name.table, sa.MetaData(), *columns, schema=name.schema)
+        query = self.apply_query_filters(table.select(), table, context=context)
+        return str(
+            self.apply_query_limit(query).compile(
+                dialect=PGDialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
+            )
+        )
 
-    path: Path
-    rows: int
-    last: object
+    def _finished(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        arrays = [
+            wire.finish(self.name, values, self._as_in_a_record)
+            for wire, values in zip(self._wires.values(), batch.columns, strict=True)
+        ]
+        return pa.record_batch(arrays, names=list(self._wires))
 
+    def _as_in_a_record(self, json: str) -> bytes:
+        return encoder.encode(self.connector.deserialize_json(json))
 
-def write_files(
-    batches: Iterator[pa.RecordBatch], folder: BatchFolder, rows: int, column: str | None
-) -> Iterator[BatchFile]:
-    """Yield each file as soon as it is finished: when it has at least `rows` rows, or all."""
-    groups = _row_groups(batches)
-    for first in groups:
-        path, count = folder.new_file(), 0
+    @contextmanager
+    def _one_line_errors(self, context) -> Iterator[None]:
         try:
-            with pyarrow.parquet.ParquetWriter(
-                path,
-                first.schema,
-                compression="zstd",
-                use_dictionary=False,
-                store_decimal_as_integer=True,
-            ) as writer:
-                for group in itertools.chain([first], groups):
-                    writer.write_table(group, row_group_size=group.num_rows)
-                    count += group.num_rows
-                    if count >= rows:
-                        break
-        except BaseException:
-            path.unlink(missing_ok=True)
-            raise
-        yield BatchFile(path, count, group[column][-1].as_py() if column else None)
+            yield
+        except NoDate as error:
+            self._refuse_date(error.column, context)
+        except Misfit as error:
+            raise ReadError(str(error)) from error
+        except (adbc_driver_manager.Error, pa.ArrowException, OSError, ValueError) as error:
+            raise ReadError(f"{self.name}: {_first_line(error)}") from error
+
+    def _refuse_date(self, name: str, context) -> None:
+        """Read the first value that is no date as a row does, which says what it is."""
+        column = self.connector.get_table(self.fully_qualified_name).columns[name]
+        query = self.build_query(context=context).with_only_columns(column)
+        query = query.where(~column.between("0001-01-01", "9999-12-31 23:59:59.999999")).limit(1)
+        try:
+            with self.connector._connect() as connection:
+                connection.execute(query).all()
+        except (sa.exc.DBAPIError, ValueError) as error:
+            raise ReadError(f"{self.name}: {getattr(error, 'orig', error)}") from error
+        raise ReadError(f"{self.name}: column {name} held a value which is no ISO date: run again")
 
 
-def _row_groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    waiting: list[pa.RecordBatch] = []
-    for batch in batches:
-        while batch.num_rows:
-            head = batch.slice(0, GROUP_ROWS - sum(map(len, waiting)))
-            batch = batch.slice(len(head))
-            waiting.append(head)
-            if (
-                sum(map(len, waiting)) == GROUP_ROWS
-                or sum(b.nbytes for b in waiting) >= GROUP_BYTES
-            ):
-                yield pa.Table.from_batches(waiting)
-                waiting = []
-    if waiting:
-        yield pa.Table.from_batches(waiting)
+class LogBasedStream(PostgresLogBasedStream):
+    """A table whose changes are read from the write-ahead log, by rows."""
+
+    def get_batch_config(self, config) -> None:
+        return None
+
+
+def _without_null(schema: dict) -> dict:
+    types = schema.get("type", [])
+    found = {types} if isinstance(types, str) else {*types}
+    return schema | {"type": sorted(found - {"null"})}
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says; of Postgres' words, without the driver's around them."""
+    text = re.sub(r"^.*?\b(ERROR|FATAL): +", "", str(error), flags=re.DOTALL)
+    return text.splitlines()[0]

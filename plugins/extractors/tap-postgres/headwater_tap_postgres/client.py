@@ -1,38 +1,18 @@
 """The connection and the streams: what is read, from where on, and what it leaves in the state."""
 
 import datetime
-import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 
-import adbc_driver_manager
-import pyarrow as pa
 import sqlalchemy as sa
 from psycopg2.extensions import make_dsn
-from singer_sdk.contrib.msgspec import encoder
-from singer_sdk.helpers._batch import BaseBatchFileEncoding, BatchConfig
-from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
-from sqlalchemy.dialects.postgresql.base import PGDialect
-from tap_postgres.client import PostgresConnector, PostgresLogBasedStream, PostgresStream
+from tap_postgres.client import PostgresConnector, PostgresStream
 
-from headwater_tap_postgres.bulk import (
-    ROWS_PER_FILE,
-    BulkConnection,
-    Transaction,
-    write_files,
-)
-from headwater_tap_postgres.columnar import (
-    BOOKMARKS,
-    ColumnarWire,
-    Misfit,
-    NoDate,
-    bookmark,
-    decimal_type,
-)
+from headwater_tap_postgres.adbc import ArrowConnection, Transaction
 from headwater_tap_postgres.datatypes import TEMPORAL, Column, JSONSchema, Wire
 
 _COLUMNS = sa.text("""
@@ -64,15 +44,6 @@ where n.nspname = coalesce(:schema, current_schema())
 order by c.relname, a.attnum
 """)
 
-# One snapshot for the read and for what the state says of it; and what the text of a value
-# depends on.
-_SESSION = (
-    "set transaction isolation level repeatable read, read only",
-    "set local timezone = 'UTC'",
-    "set local datestyle = 'ISO'",
-    "set local intervalstyle = 'postgres'",
-    "set local extra_float_digits = 1",
-)
 _SNAPSHOT = "select pg_catalog.pg_current_snapshot()::text"
 
 
@@ -135,24 +106,37 @@ class Connector(PostgresConnector):
             if not column_names or name in column_names
         }
 
+    @property
+    def _session(self) -> list[str]:
+        """Begins the transaction of a read: one snapshot for the rows and for what the state says
+        of them; no wait without end; and what the text of a value depends on."""
+        return [
+            "set transaction isolation level repeatable read, read only",
+            f"set local lock_timeout = '{self.config['lock_timeout_seconds']}s'",
+            "set local timezone = 'UTC'",
+            "set local datestyle = 'ISO'",
+            "set local intervalstyle = 'postgres'",
+            "set local extra_float_digits = 1",
+        ]
+
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
         with super()._connect() as connection:
             self.snapshot = connection.scalar(
-                sa.text("; ".join((*_SESSION, _SNAPSHOT))),
+                sa.text("; ".join([*self._session, _SNAPSHOT])),
                 execution_options={"stream_results": False},
             )
             yield connection
 
     @cached_property
-    def bulk(self) -> BulkConnection:
-        """The connection for what is read in columns."""
+    def _arrow(self) -> ArrowConnection:
         _, parameters = self._dialect.create_connect_args(self._engine.url)
-        return BulkConnection(make_dsn(**{**parameters, "client_encoding": "UTF8"}))
+        return ArrowConnection(make_dsn(**{**parameters, "client_encoding": "UTF8"}))
 
     @contextmanager
-    def bulk_transaction(self) -> Iterator[Transaction]:
-        with self.bulk.transaction(_SESSION) as transaction:
+    def arrow_transaction(self) -> Iterator[Transaction]:
+        """What `_connect` is for rows."""
+        with self._arrow.transaction(self._session) as transaction:
             self.snapshot = transaction.value(_SNAPSHOT)
             yield transaction
 
@@ -239,143 +223,3 @@ class Stream(PostgresStream):
         self.get_context_state(context)["snapshot"] = self.connector.snapshot
         if self._stream_version and is_written:
             self._write_activate_version_message(self._stream_version)
-
-    # The bulk lane
-
-    def get_batch_config(self, config) -> BatchConfig | None:
-        """Return how batches are written; None if the stream is read by rows."""
-        batch_config = super().get_batch_config(config)
-        if batch_config is None or batch_config.encoding.format != "parquet":
-            return batch_config
-        return None if self.reason_for_rows else batch_config
-
-    @cached_property
-    def reason_for_rows(self) -> str | None:
-        """Why the stream cannot be read in columns, None if it can; it is logged once."""
-        reason = next(self._reasons_for_rows(), None)
-        if reason:
-            self.logger.info("%s is read by rows: %s", self.name, reason)
-        return reason
-
-    def _reasons_for_rows(self) -> Iterator[str]:
-        if self.ABORT_AT_RECORD_COUNT is not None:
-            yield "only a few are asked for"
-        (first, *others) = self.stream_maps
-        if others or type(first) is not SameRecordTransform or first.flattening_enabled:
-            yield "a stream map, or flattening, changes them"
-        for column in self._selected_columns:
-            wire = self.connector.wire(column)
-            described = _without_null(self.connector.to_jsonschema_type(wire))
-            if _without_null(self.schema["properties"][column.name]) != described:
-                yield f"the catalog gives the column {column.name} another type"
-            if column.base == "numeric" and decimal_type(column.datatype) is None:
-                yield f"the column {column.name} has more than 76 digits"
-            if column.name == self.replication_key and wire.column.base not in BOOKMARKS:
-                yield f"the replication key {column.name} is {column.datatype}"
-
-    @property
-    def _selected_columns(self) -> list[Column]:
-        names = self.get_selected_schema()["properties"]
-        return [column for column in self.columns.values() if column.name in names]
-
-    def get_batches(
-        self, batch_config: BatchConfig, context=None
-    ) -> Iterable[tuple[BaseBatchFileEncoding, list[str]]]:
-        """Yield each batch as soon as its file is finished; after the last one, note what the read
-        has seen, as get_records does. Raises ReadError."""
-        if batch_config.encoding.format != "parquet":
-            yield from super().get_batches(batch_config, context)
-            return
-        self._write_starting_replication_value(context)
-        wires = {
-            column.name: ColumnarWire(self.connector.wire(column).column)
-            for column in self._selected_columns
-        }
-        rows = self.config["batch_config"].get("batch_size", ROWS_PER_FILE)
-        key = self.replication_key
-        with (
-            self.get_sync_timer(),
-            self.get_record_counter() as counter,
-            self._one_line_errors(context),
-            self.connector.bulk_transaction() as transaction,
-        ):
-            query = self._columnar_query(wires, context)
-            batches = self._finished(transaction.batches(query), wires)
-            for file in write_files(batches, self._tap.batch_folder, rows, key):
-                counter.increment(file.rows)
-                if key:
-                    last = bookmark(wires[key].column, file.last)
-                    self._increment_stream_state({key: last}, context=context)
-                yield batch_config.encoding, [file.path.as_uri()]
-        self._complete(context, is_written=True)
-        self._finalize_state(self.get_context_state(context))
-
-    def _columnar_query(self, wires: dict[str, ColumnarWire], context) -> str:
-        name = self.fully_qualified_name
-        columns = [sa.Column(column, wire) for column, wire in wires.items()]
-        table = sa.Table(name.table, sa.MetaData(), *columns, schema=name.schema)
-        query = self.apply_query_filters(table.select(), table, context=context)
-        return str(
-            self.apply_query_limit(query).compile(
-                dialect=PGDialect(paramstyle="named"), compile_kwargs={"literal_binds": True}
-            )
-        )
-
-    def _finished(
-        self, batches: Iterator[pa.RecordBatch], wires: dict[str, ColumnarWire]
-    ) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            arrays = []
-            for (name, wire), values in zip(wires.items(), batch.columns, strict=True):
-                try:
-                    arrays.append(wire.finish(self.name, values, self._reencode))
-                except NoDate:
-                    raise NoDate(name) from None
-            yield pa.record_batch(arrays, names=list(wires))
-
-    def _reencode(self, text: str) -> bytes:
-        """A JSON value as a RECORD has it."""
-        return encoder.encode(self.connector.deserialize_json(text))
-
-    @contextmanager
-    def _one_line_errors(self, context) -> Iterator[None]:
-        try:
-            yield
-        except NoDate as error:
-            self._refuse_date(str(error), context)
-            raise
-        except Misfit as error:
-            raise ReadError(str(error)) from error
-        except (adbc_driver_manager.Error, pa.ArrowException, OSError, ValueError) as error:
-            raise ReadError(f"{self.name}: {_first_line(error)}") from error
-
-    def _refuse_date(self, name: str, context) -> None:
-        """Read the first value that is no date by rows, which raises the error that names it."""
-        table = self.connector.get_table(self.fully_qualified_name)
-        column = table.columns[name]
-        query = self.build_query(context=context).with_only_columns(column)
-        query = query.where(~column.between("0001-01-01", "9999-12-31 23:59:59.999999")).limit(1)
-        try:
-            with self.connector._connect() as connection:
-                connection.execute(query).all()
-        except (sa.exc.DBAPIError, ValueError) as error:
-            raise ReadError(f"{self.name}: {getattr(error, 'orig', error)}") from error
-
-
-class LogBasedStream(PostgresLogBasedStream):
-    """A table whose changes are read from the write-ahead log, by rows."""
-
-    def get_batch_config(self, config) -> None:
-        return None
-
-
-def _without_null(schema: dict) -> dict:
-    types = schema.get("type", [])
-    found = {types} if isinstance(types, str) else {*types}
-    return schema | {"type": sorted(found - {"null"})}
-
-
-def _first_line(error: Exception) -> str:
-    """What an error says; of Postgres' words, without the driver's around them."""
-    text = re.sub(r"^.*?\b(ERROR|FATAL): +", "", str(error), flags=re.DOTALL)
-    return text.splitlines()[0]

@@ -17,17 +17,20 @@ INSTANT = pa.timestamp("us", tz="UTC")
 NUMERIC = pa.decimal128(38, 9)
 # The types of a replication key whose value `bookmark` knows how to write.
 BOOKMARKS = TEMPORAL | {"smallint", "integer", "bigint", "text", "character varying", "uuid"}
-_MIDNIGHT = 24 * 60 * 60 * 1_000_000
 _EPOCH = datetime.date(1970, 1, 1)
 _FIRST_DAY = (datetime.date.min - _EPOCH).days
 _LAST_DAY = (datetime.date.max - _EPOCH).days
-_DAY = _MIDNIGHT
-# As a RECORD has it: without what JSON leaves open.
+_DAY = 24 * 60 * 60 * 1_000_000
+# Makes of JSON what a RECORD has of it.
 Reencode = Callable[[str], bytes]
 
 
 class NoDate(Exception):
     """A column holds a date or time that is none in JSON Schema, such as infinity."""
+
+    def __init__(self, column: Column) -> None:
+        super().__init__(column.name)
+        self.column = column.name
 
 
 class Misfit(Exception):
@@ -73,9 +76,9 @@ class ColumnarWire(Wire):
         return self._finish(stream, self.column, values, reencode)
 
 
-def decimal_type(datatype: str) -> pa.DataType | None:
-    """The Arrow type of a `numeric(p,s)`; None where there is none: more than 76 digits."""
-    sizes = re.search(r"\((\d+),(-?\d+)\)", datatype)
+def decimal_type(column: Column) -> pa.DataType | None:
+    """The Arrow type of a numeric column; None where there is none: more than 76 digits."""
+    sizes = re.search(r"\((\d+),(-?\d+)\)", column.datatype)
     if not sizes:
         return NUMERIC
     precision, scale = map(int, sizes.groups())
@@ -105,7 +108,7 @@ def _real_as_double(column):
 
 
 def _decimals(stream: str, column: Column, values: pa.Array, _: Reencode) -> pa.Array:
-    type_ = decimal_type(column.datatype)
+    type_ = decimal_type(column)
     try:
         return values.cast(type_)
     except pa.ArrowInvalid:
@@ -126,24 +129,26 @@ def _decimal(stream: str, column: Column, text: str | None, type_: pa.DataType) 
 
 
 def _dates(stream: str, column: Column, values: pa.Array, _: Reencode) -> pa.Array:
-    _check_range(values.view(pa.int32()), _FIRST_DAY, _LAST_DAY)
+    _check_range(column, values.view(pa.int32()), _FIRST_DAY, _LAST_DAY)
     return values
 
 
 def _instants(stream: str, column: Column, values: pa.Array, _: Reencode) -> pa.Array:
-    _check_range(values.view(pa.int64()), _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1)
+    first, last = _FIRST_DAY * _DAY, (_LAST_DAY + 1) * _DAY - 1
+    _check_range(column, values.view(pa.int64()), first, last)
     return values.cast(INSTANT)
 
 
-def _check_range(numbers: pa.Array, first: int, last: int) -> None:
-    found = pc.min_max(numbers)
-    if found["min"].is_valid and not first <= found["min"].as_py() <= found["max"].as_py() <= last:
-        raise NoDate
+def _check_range(column: Column, numbers: pa.Array, first: int, last: int) -> None:
+    """The driver lets infinity overflow, which is far beyond."""
+    found = pc.min_max(numbers).as_py()
+    if found["min"] is not None and not first <= found["min"] <= found["max"] <= last:
+        raise NoDate(column)
 
 
 def _times(stream: str, column: Column, values: pa.Array, _: Reencode) -> pa.Array:
     latest = pc.max(values.view(pa.int64())).as_py()
-    if latest is not None and latest >= _MIDNIGHT:
+    if latest is not None and latest >= _DAY:
         raise Misfit(stream, column, f"a string of {len('24:00:00')} characters", values.type)
     return values
 

@@ -23,8 +23,9 @@ from singer_sdk.helpers._typing import append_type
 from singer_sdk.singerlib import Schema
 from tap_postgres.client import PostgresStream
 
-from headwater_tap_postgres.bulk import BatchFolder
-from headwater_tap_postgres.client import Connector, LogBasedStream, ReadError, Stream
+from headwater_tap_postgres.batch_files import BatchFolder
+from headwater_tap_postgres.bulk import BulkStream, LogBasedStream
+from headwater_tap_postgres.client import Connector, ReadError, Stream
 
 _SETTINGS = th.PropertiesList(
     th.Property(
@@ -34,6 +35,15 @@ _SETTINGS = th.PropertiesList(
         description=(
             "How long before its bookmark an incremental read starts, so that a row which was "
             "committed late is not lost. For replication keys that are dates or times."
+        ),
+    ),
+    th.Property(
+        "lock_timeout_seconds",
+        th.IntegerType(minimum=0),
+        default=600,
+        description=(
+            "How long a read waits for a table that another transaction has locked, such as one "
+            "that alters it; 0 for ever."
         ),
     ),
     th.Property(
@@ -56,7 +66,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
     """MeltanoLabs' tap, which also says each column's true type and loses no row silently."""
 
     package_name = "headwater-tap-postgres"
-    default_stream_class = Stream
+    default_stream_class = BulkStream
     config_jsonschema: ClassVar[dict] = {
         **tap_postgres.tap.TapPostgres.config_jsonschema,
         "properties": {
@@ -79,7 +89,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
 
     def discover_streams(self) -> list:
         return [
-            Stream(self, stream.catalog_entry, connector=self.connector)
+            BulkStream(self, stream.catalog_entry, connector=self.connector)
             if isinstance(stream, PostgresStream)
             else LogBasedStream(
                 self,
@@ -91,10 +101,11 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
         ]
 
     @cached_property
-    def batch_folder(self) -> BatchFolder:
+    def folder(self) -> BatchFolder:
         """Where batch files are written."""
-        root = urlparse(self.config["batch_config"]["storage"]["root"])
-        return BatchFolder(Path(unquote(root.path)))
+        storage = self.config["batch_config"]["storage"]
+        path = unquote(urlparse(storage["root"]).path)
+        return BatchFolder(Path(path).absolute(), storage.get("prefix") or "")
 
     @cached_property
     def input_catalog(self):
@@ -114,7 +125,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
     def _set_compatible_replication_methods(self) -> None:
         """Called before anything is read or written. Raises Refusal."""
         super()._set_compatible_replication_methods()
-        problems = [*self._unmatched_patterns()]
+        problems = [*self._unmatched_patterns(), *self._batch_problems()]
         for stream in self.streams.values():
             if isinstance(stream, Stream) and stream.selected:
                 problems += stream.problems()
@@ -127,6 +138,14 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
                 )
         if problems:
             raise Refusal("; ".join(problems))
+
+    def _batch_problems(self):
+        """Yield what is wrong with `batch_config`."""
+        batch_config = self.config.get("batch_config") or {}
+        if batch_config.get("encoding", {}).get("format") == "parquet":
+            root = batch_config.get("storage", {}).get("root") or ""
+            if urlparse(root).scheme not in ("", "file") or not urlparse(root).path:
+                yield f"batch_config.storage.root is {root!r}, and must be a folder: file:///path"
 
     def _unmatched_patterns(self):
         """Yield what is wrong with Meltano's `select`, which ignores a pattern without a match."""
