@@ -1,6 +1,7 @@
 """The Parquet files of BATCH messages: where they are, and how they are written."""
 
 import itertools
+import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ GROUP_ROWS = 122_880
 GROUP_BYTES = 64 << 20
 # Enough that a file's own cost does not count, few enough that loading starts early.
 ROWS_PER_FILE = 2 * GROUP_ROWS
+# The process that has started tap and loader, when it started, and the tap.
+_NAME = re.compile(r"(\d+)-(\d+)-\d+")
 
 
 class BatchFolder:
@@ -36,8 +39,8 @@ class BatchFolder:
 
     @cached_property
     def _path(self) -> Path:
-        for folder in self._root.glob("*-*-*"):
-            if not _is_needed(folder.name):
+        for folder in self._root.glob("*"):
+            if (name := _NAME.fullmatch(folder.name)) and not _is_alive(*map(int, name.groups())):
                 shutil.rmtree(folder, ignore_errors=True)
         process = psutil.Process()
         starter = process.parent() or process
@@ -47,12 +50,11 @@ class BatchFolder:
         return path
 
 
-def _is_needed(name: str) -> bool:
-    """Whether the process that a folder is named after lives: its number alone may be reused."""
-    pid, started, _ = name.split("-")
+def _is_alive(pid: int, started: int) -> bool:
+    """Whether the process that started then, in epoch seconds, lives; its number may be reused."""
     try:
         # The clock by which it has started may have been set since.
-        return abs(psutil.Process(int(pid)).create_time() - int(started)) < 10
+        return abs(psutil.Process(pid).create_time() - started) < 10
     except psutil.NoSuchProcess:
         return False
 
