@@ -8,9 +8,11 @@ from dataclasses import replace
 from functools import cached_property
 
 import sqlalchemy as sa
+from psycopg2.extensions import make_dsn
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from tap_postgres.client import PostgresConnector, PostgresStream
 
+from headwater_tap_postgres.adbc import ArrowConnection, Transaction
 from headwater_tap_postgres.datatypes import TEMPORAL, Column, JSONSchema, Wire
 
 _COLUMNS = sa.text("""
@@ -42,15 +44,7 @@ where n.nspname = coalesce(:schema, current_schema())
 order by c.relname, a.attnum
 """)
 
-# What the text of a value depends on (psycopg2 sets the date style), and one snapshot for the
-# read and for what the state says of it.
-_SESSION = sa.text("""
-set transaction isolation level repeatable read, read only;
-set local timezone = 'UTC';
-set local intervalstyle = 'postgres';
-set local extra_float_digits = 1;
-select pg_catalog.pg_current_snapshot()::text
-""")
+_SNAPSHOT = "select pg_catalog.pg_current_snapshot()::text"
 
 
 class ReadError(Exception):
@@ -112,11 +106,39 @@ class Connector(PostgresConnector):
             if not column_names or name in column_names
         }
 
+    @property
+    def _session(self) -> list[str]:
+        """Begins the transaction of a read: one snapshot for the rows and for what the state says
+        of them; no wait without end; and what the text of a value depends on."""
+        return [
+            "set transaction isolation level repeatable read, read only",
+            f"set local lock_timeout = '{self.config['lock_timeout_seconds']}s'",
+            "set local timezone = 'UTC'",
+            "set local datestyle = 'ISO'",
+            "set local intervalstyle = 'postgres'",
+            "set local extra_float_digits = 1",
+        ]
+
     @contextmanager
     def _connect(self) -> Iterator[sa.Connection]:
         with super()._connect() as connection:
-            self.snapshot = connection.scalar(_SESSION, execution_options={"stream_results": False})
+            self.snapshot = connection.scalar(
+                sa.text("; ".join([*self._session, _SNAPSHOT])),
+                execution_options={"stream_results": False},
+            )
             yield connection
+
+    @cached_property
+    def _arrow(self) -> ArrowConnection:
+        _, parameters = self._dialect.create_connect_args(self._engine.url)
+        return ArrowConnection(make_dsn(**{**parameters, "client_encoding": "UTF8"}))
+
+    @contextmanager
+    def arrow_transaction(self) -> Iterator[Transaction]:
+        """What `_connect` is for rows."""
+        with self._arrow.transaction(self._session) as transaction:
+            self.snapshot = transaction.value(_SNAPSHOT)
+            yield transaction
 
 
 class Stream(PostgresStream):
@@ -191,8 +213,13 @@ class Stream(PostgresStream):
             yield from super().get_records(context)
         except (sa.exc.DBAPIError, ValueError) as error:
             raise ReadError(f"{self.name}: {getattr(error, 'orig', error)}") from error
+        # The rows of another encoding's batches may still wait to be written.
+        self._complete(context, is_written=not self.get_batch_config(self.config))
+
+    def _complete(self, context, *, is_written: bool) -> None:
+        """The rows have been read to the end."""
         if self.max_record_count():
             return  # there may be more rows
         self.get_context_state(context)["snapshot"] = self.connector.snapshot
-        if self._stream_version and not self.get_batch_config(self.config):
+        if self._stream_version and is_written:
             self._write_activate_version_message(self._stream_version)

@@ -30,7 +30,7 @@ class Column:
         return re.sub(r"\(.*?\)", "", self.datatype)
 
 
-def _decimal(value):
+def finite(value):
     if not value.is_finite():
         raise ValueError(f"holds {value}, which is no JSON number: {_REMEDY}")
     return value
@@ -64,37 +64,37 @@ def _base64(value):
     return base64.b64encode(value).decode()
 
 
-def _as_is(column):
+def as_is(column):
     return column
 
 
-def _as_text(column):
+def as_text(column):
     return sa.cast(column, sa.Text)
 
 
 # type: (the SQLAlchemy type its JSON schema is made from, how it is selected, what is then done)
 _TYPES: dict[str, tuple[type[TypeEngine], Callable, Callable | None]] = {
-    "smallint": (sa.Integer, _as_is, None),
-    "integer": (sa.Integer, _as_is, None),
-    "bigint": (sa.Integer, _as_is, None),
-    "numeric": (sa.Numeric, _as_is, _decimal),
-    "real": (sa.Float, _as_is, _double),
-    "double precision": (sa.Float, _as_is, _double),
-    "boolean": (sa.Boolean, _as_is, None),
-    "text": (sa.Text, _as_is, None),
-    "character varying": (sa.String, _as_is, None),
-    "character": (sa.String, _as_is, None),  # a cast would strip its padding
-    "bpchar": (sa.String, _as_is, None),
-    "date": (sa.Date, _as_text, _date),
-    "time without time zone": (sa.Time, _as_text, None),
-    "timestamp without time zone": (sa.DateTime, _as_text, _naive),
-    "timestamp with time zone": (sa.DateTime, _as_text, _aware),
-    "bytea": (sa.LargeBinary, _as_is, _base64),
-    "json": (postgresql.JSON, _as_is, None),
-    "jsonb": (postgresql.JSON, _as_is, None),
+    "smallint": (sa.Integer, as_is, None),
+    "integer": (sa.Integer, as_is, None),
+    "bigint": (sa.Integer, as_is, None),
+    "numeric": (sa.Numeric, as_is, finite),
+    "real": (sa.Float, as_is, _double),
+    "double precision": (sa.Float, as_is, _double),
+    "boolean": (sa.Boolean, as_is, None),
+    "text": (sa.Text, as_is, None),
+    "character varying": (sa.String, as_is, None),
+    "character": (sa.String, as_is, None),  # a cast would strip its padding
+    "bpchar": (sa.String, as_is, None),
+    "date": (sa.Date, as_text, _date),
+    "time without time zone": (sa.Time, as_text, None),
+    "timestamp without time zone": (sa.DateTime, as_text, _naive),
+    "timestamp with time zone": (sa.DateTime, as_text, _aware),
+    "bytea": (sa.LargeBinary, as_is, _base64),
+    "json": (postgresql.JSON, as_is, None),
+    "jsonb": (postgresql.JSON, as_is, None),
 }
 _ARRAY = (sa.ARRAY, sa.func.to_json, None)
-_OTHER = (sa.Text, _as_text, None)
+_OTHER = (sa.Text, as_text, None)
 
 
 class Wire(UserDefinedType):

@@ -11,7 +11,9 @@ import sys
 from contextlib import suppress
 from fnmatch import fnmatch
 from functools import cached_property
+from pathlib import Path
 from typing import ClassVar
+from urllib.parse import unquote, urlparse
 
 import click
 import sqlalchemy as sa
@@ -21,6 +23,8 @@ from singer_sdk.helpers._typing import append_type
 from singer_sdk.singerlib import Schema
 from tap_postgres.client import PostgresStream
 
+from headwater_tap_postgres.batch_files import BatchFolder
+from headwater_tap_postgres.bulk import BulkStream, LogBasedStream
 from headwater_tap_postgres.client import Connector, ReadError, Stream
 
 _SETTINGS = th.PropertiesList(
@@ -31,6 +35,15 @@ _SETTINGS = th.PropertiesList(
         description=(
             "How long before its bookmark an incremental read starts, so that a row which was "
             "committed late is not lost. For replication keys that are dates or times."
+        ),
+    ),
+    th.Property(
+        "lock_timeout_seconds",
+        th.IntegerType(minimum=0),
+        default=600,
+        description=(
+            "How long a read waits for a table that another transaction has locked, such as one "
+            "that alters it; 0 for ever."
         ),
     ),
     th.Property(
@@ -53,7 +66,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
     """MeltanoLabs' tap, which also says each column's true type and loses no row silently."""
 
     package_name = "headwater-tap-postgres"
-    default_stream_class = Stream
+    default_stream_class = BulkStream
     config_jsonschema: ClassVar[dict] = {
         **tap_postgres.tap.TapPostgres.config_jsonschema,
         "properties": {
@@ -76,11 +89,23 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
 
     def discover_streams(self) -> list:
         return [
-            Stream(self, stream.catalog_entry, connector=self.connector)
+            BulkStream(self, stream.catalog_entry, connector=self.connector)
             if isinstance(stream, PostgresStream)
-            else stream
+            else LogBasedStream(
+                self,
+                stream.catalog_entry,
+                connection_parameters=self.connection_parameters,
+                connector=self.connector,
+            )
             for stream in super().discover_streams()
         ]
+
+    @cached_property
+    def folder(self) -> BatchFolder:
+        """Where batch files are written."""
+        storage = self.config["batch_config"]["storage"]
+        path = unquote(urlparse(storage["root"]).path)
+        return BatchFolder(Path(path).absolute(), storage.get("prefix") or "")
 
     @cached_property
     def input_catalog(self):
@@ -100,7 +125,7 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
     def _set_compatible_replication_methods(self) -> None:
         """Called before anything is read or written. Raises Refusal."""
         super()._set_compatible_replication_methods()
-        problems = [*self._unmatched_patterns()]
+        problems = [*self._unmatched_patterns(), *self._batch_problems()]
         for stream in self.streams.values():
             if isinstance(stream, Stream) and stream.selected:
                 problems += stream.problems()
@@ -113,6 +138,14 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
                 )
         if problems:
             raise Refusal("; ".join(problems))
+
+    def _batch_problems(self):
+        """Yield what is wrong with `batch_config`."""
+        batch_config = self.config.get("batch_config") or {}
+        if batch_config.get("encoding", {}).get("format") == "parquet":
+            root = batch_config.get("storage", {}).get("root") or ""
+            if urlparse(root).scheme not in ("", "file") or not urlparse(root).path:
+                yield f"batch_config.storage.root is {root!r}, and must be a folder: file:///path"
 
     def _unmatched_patterns(self):
         """Yield what is wrong with Meltano's `select`, which ignores a pattern without a match."""

@@ -7,10 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import duckdb
 import psycopg2
 import pytest
+from click.testing import CliRunner
 from headwater_sandbox.postgres import Server
 from headwater_tap_postgres.tap import TapPostgres
+from headwater_target_warehouse.duckdb import TargetDuckDB
 from singer_sdk.contrib.msgspec import MsgSpecWriter
 
 EXECUTABLE = Path(sys.executable).with_name("headwater-tap-postgres")
@@ -158,6 +161,62 @@ def sync(settings):
         return recorder
 
     return sync
+
+
+@pytest.fixture
+def in_bulk(tmp_path):
+    """The setting by which rows travel in columns."""
+    root = (tmp_path / "batches").as_uri()
+    return {"batch_config": {"encoding": {"format": "parquet"}, "storage": {"root": root}}}
+
+
+class Warehouse:
+    """A DuckDB file, and the loader on it."""
+
+    def __init__(self, path, batch_folder):
+        self.path = path
+        self.settings = {
+            "TARGET_DUCKDB_PATH": str(path),
+            "TARGET_DUCKDB_BATCH_FOLDER": str(batch_folder),
+        }
+
+    def load(self, recorder):
+        """Load what a Recorder has; returns the bookmarks that the loader hands on."""
+        done = CliRunner().invoke(
+            TargetDuckDB.get_singer_command(),
+            ["--config=ENV"],
+            input="\n".join(recorder.lines) + "\n",
+            env=self.settings,
+        )
+        assert done.exit_code == 0, done.exception or done.stderr
+        return json.loads(done.stdout.splitlines()[-1])["bookmarks"]
+
+    def query(self, sql):
+        with duckdb.connect(str(self.path)) as connection:
+            return connection.execute(sql).fetchall()
+
+    def rows(self, table):
+        """The live rows of a raw table, in order, and the types of its columns."""
+        kinds = self.query(f"describe {table}")
+        columns = {name: kind for name, kind, *_ in kinds if not name.startswith("_sdc_")}
+        # As text, in which NaN equals NaN.
+        selected = ", ".join(f'"{name}"::varchar' for name in columns)
+        return columns, self.query(
+            f"select {selected} from {table} where _sdc_deleted_at is null order by all"
+        )
+
+    def counts(self):
+        """Of the last load: rows received, inserted, updated, unchanged, deleted."""
+        return self.query(
+            "select rows_received, rows_inserted, rows_updated, rows_unchanged, rows_deleted "
+            "from _headwater.loads order by loaded_at"
+        )[-1]
+
+
+@pytest.fixture
+def warehouse(tmp_path):
+    """Return a warehouse by name."""
+    return lambda name="a": Warehouse(tmp_path / f"{name}.duckdb", tmp_path / "batches")
 
 
 @pytest.fixture

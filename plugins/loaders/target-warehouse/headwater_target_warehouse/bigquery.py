@@ -29,7 +29,7 @@ from .bigquery_sql import BIGNUMERIC, BigQuerySQL
 from .errors import LoadError
 from .schema import JSON, NUMERIC, TIME, TIMESTAMP, Table, decimal_type
 from .target import TargetWarehouse
-from .warehouse import AUDIT_SCHEMA, Counts, Warehouse, audit_row, parquet_column
+from .warehouse import AUDIT_SCHEMA, Counts, Warehouse, audit_row, parquet_rows
 
 # Seconds before the first retry; each further one waits twice as long.
 FIRST_DELAY = 1.0
@@ -298,25 +298,10 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         staged.rows += rows.num_rows
 
     def stage_parquet(self, table: Table, path: Path, metadata: Mapping[str, Any]) -> int:
-        file = pyarrow.parquet.ParquetFile(path)
-        present = [parquet_column(self, table, c, file.schema_arrow) for c in table.columns]
-        rows = 0
-        for batch in file.iter_batches():
-            count = batch.num_rows
-            arrays: dict[str, pa.Array] = {}
-            for column, is_there in zip(table.columns, present, strict=True):
-                type_ = pa.string() if column.type == JSON else column.type
-                values = batch[column.field] if is_there else pa.nulls(count, type_)
-                arrays[column.name] = values.cast(type_)
-            for name, type_ in table.metadata.items():
-                value = metadata.get(name)
-                if name == "_sdc_sequence":
-                    arrays[name] = pa.array(range(value + rows, value + rows + count), type_)
-                else:
-                    arrays[name] = pa.repeat(pa.scalar(value, type_), count)
-            self.stage(table, pa.table(arrays))
-            rows += count
-        return rows
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for rows in parquet_rows(self, table, file, metadata):
+                self.stage(table, rows)
+            return file.metadata.num_rows
 
     # Commits
 

@@ -14,9 +14,9 @@ import pyarrow.parquet
 from singer_sdk import typing as th
 
 from .errors import LoadError
-from .schema import JSON, TIME, TIMESTAMP, Table, sql_type
+from .schema import JSON, TIME, TIMESTAMP, Column, Table, sql_type
 from .target import TargetWarehouse
-from .warehouse import Counts, Warehouse, audit_row, parquet_column
+from .warehouse import Counts, Warehouse, audit_row, parquet_column, parquet_rows
 
 _TYPE_NAMES = {
     pa.bool_(): "boolean",
@@ -38,6 +38,8 @@ MEMORY_LIMITS = ("96MB", "1GB")
 
 class DuckDBWarehouse(Warehouse):
     """One process may write the file at a time: opening waits its turn, up to a bound."""
+
+    batch_rows = 200_000
 
     def __init__(
         self,
@@ -142,11 +144,13 @@ class DuckDBWarehouse(Warehouse):
         return result[0] if result and isinstance(result[0], int) else 0
 
     def columns(self, schema: str, name: str) -> dict[str, pa.DataType]:
+        # Not as parameters: for those DuckDB's client imports pandas, which takes longer than all
+        # that a small load does.
         rows = self._connection.execute(
             "select lower(column_name), data_type from information_schema.columns "
-            "where table_schema = ? and lower(table_name) = lower(?) "
-            "and table_catalog = current_database()",
-            [schema, name],
+            f"where table_schema = {self.literal(schema)} "
+            f"and lower(table_name) = lower({self.literal(name)}) "
+            "and table_catalog = current_database()"
         ).fetchall()
         return {column: sql_type(type_) or pa.string() for column, type_ in rows}
 
@@ -186,11 +190,31 @@ class DuckDBWarehouse(Warehouse):
         self._with_memory(lambda: self._insert(name, rows))
 
     def stage_parquet(self, table: Table, path: Path, metadata: Mapping[str, Any]) -> int:
-        file = pyarrow.parquet.ParquetFile(path)
+        with pyarrow.parquet.ParquetFile(path) as file:
+            found = {c: parquet_column(self, table, c, file.schema_arrow) for c in table.columns}
+            if "file_row_number" not in file.schema_arrow.names and all(
+                _casts_exactly(given, column.type) for column, given in found.items()
+            ):
+                self._staged[table.stream].append(self._in_place(table, path, found, metadata))
+            else:
+                for rows in parquet_rows(self, table, file, metadata):
+                    self.stage(table, rows)
+            return file.metadata.num_rows
+
+    def _in_place(
+        self,
+        table: Table,
+        path: Path,
+        found: Mapping[Column, pa.DataType],
+        metadata: Mapping[str, Any],
+    ) -> str:
         selected = []
-        for column in table.columns:
-            is_there = parquet_column(self, table, column, file.schema_arrow)
-            value = self.quote(column.field) if is_there else "null"
+        for column, given in found.items():
+            value = "null" if pa.types.is_null(given) else self.quote(column.field)
+            if pa.types.is_timestamp(
+                given
+            ):  # in UTC: to look for the zone's offset costs more than all else
+                value = f"make_timestamp(epoch_us({value}))"
             selected.append(
                 f"cast({value} as {self.type_name(column.type)}) as {self.quote(column.name)}"
             )
@@ -199,11 +223,10 @@ class DuckDBWarehouse(Warehouse):
             if name == "_sdc_sequence":
                 value += " + file_row_number"
             selected.append(f"cast({value} as {self.type_name(type_)}) as {self.quote(name)}")
-        self._staged[table.stream].append(
-            f"select {', '.join(selected)} from "
-            f"read_parquet({self.literal(str(path))}, file_row_number = true)"
+        return (
+            f"select {', '.join(selected)} from read_parquet({self.literal(str(path))}, "
+            "file_row_number = true, hive_partitioning = false)"
         )
-        return file.metadata.num_rows
 
     def commit(
         self, table: Table, *, activate: int | None, hard_delete: bool, audit: Mapping[str, Any]
@@ -256,9 +279,10 @@ class DuckDBWarehouse(Warehouse):
                 f"with staged as ({staged}) select * from staged where _sdc_sequence in "
                 f"(select max(_sdc_sequence) from staged group by {keys})"
             )
-        if not self._connection.execute(f"select count(*) from {ref}").fetchone()[0]:
-            return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
         same_key = " and ".join(f"t.{self.quote(k)} = s.{self.quote(k)}" for k in table.keys)
+        known = f"select 1 from {ref} as t semi join ({staged}) as s on {same_key} limit 1"
+        if not self._connection.execute(known).fetchone():
+            return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
         names = [c.name for c in table.columns if c.name not in table.keys]
         differs = " or ".join(
             f"t.{self.quote(n)} is distinct from s.{self.quote(n)}"
@@ -339,6 +363,14 @@ class TargetDuckDB(TargetWarehouse):
             lock_timeout=self.config["lock_timeout_seconds"],
             on_wait=self.logger.warning,
         )
+
+
+def _casts_exactly(given: pa.DataType, type_: pa.DataType) -> bool:
+    """Whether DuckDB casts it, within the types that fit, as Arrow would: to text it writes
+    otherwise, and an integer it rounds to a double."""
+    if pa.types.is_string(type_):
+        return pa.types.is_string(given) or pa.types.is_null(given)
+    return not (pa.types.is_floating(type_) and pa.types.is_integer(given))
 
 
 @contextmanager

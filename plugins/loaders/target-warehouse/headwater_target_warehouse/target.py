@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, ClassVar
 from urllib.parse import unquote, urlparse
@@ -108,6 +109,7 @@ class Stream:
 
     def _reset(self) -> None:
         self.clear_records()
+        self.files: list[Path] = []  # batch files that the next commit makes visible
         self.rows = 0
         self.bytes = 0
         self.started = time.monotonic()
@@ -170,6 +172,11 @@ class TargetWarehouse(Target):
             description="Rows that are staged before a commit makes them visible.",
         ),
         th.Property(
+            "batch_folder",
+            th.StringType,
+            description="Batch files in this folder are removed when they are loaded.",
+        ),
+        th.Property(
             "hard_delete",
             th.BooleanType,
             default=False,
@@ -182,6 +189,7 @@ class TargetWarehouse(Target):
         self._streams: dict[str, Stream] = {}
         self._current: Stream | None = None
         self._unregistered: dict[str, dict[str, Any]] = {}
+        self._emptied: set[Path] = set()
         self._state: bytes | None = None
         self._staged_rows = 0
         self._committed_at = time.monotonic()
@@ -291,7 +299,8 @@ class TargetWarehouse(Target):
                     self._stage_jsonl(stream, path, compression == "gzip")
                 case other:
                     raise LoadError(f"{message.stream}: batches of {other} cannot be read")
-            self._commit_if_large()
+            stream.files.append(path)
+            self._commit_if_large(self.warehouse.batch_rows)
 
     def _process_activate_version_message(self, message: Message) -> None:
         """The first such message may announce a version; one after its rows completes it.
@@ -321,6 +330,9 @@ class TargetWarehouse(Target):
         if self._current and self._current.stopped is None:
             self._current.stopped = time.monotonic()
         self._commit_all(at_end=True)
+        for folder in self._emptied:
+            with suppress(OSError):  # not empty: what another process has written there
+                folder.rmdir()
         if self._warehouse:
             self._warehouse.close()
 
@@ -404,8 +416,9 @@ class TargetWarehouse(Target):
 
     # Commits
 
-    def _commit_if_large(self) -> None:
-        if self._staged_rows >= self.config["batch_size_rows"]:
+    def _commit_if_large(self, rows: int | None = None) -> None:
+        limit = self.config["batch_size_rows"]
+        if self._staged_rows >= min(limit, rows or limit):
             self._commit_all()
 
     def _commit_all(self, *, at_end: bool = False) -> None:
@@ -465,7 +478,16 @@ class TargetWarehouse(Target):
 
     def _committed(self, stream: Stream, counts: Counts) -> None:
         self._log(stream, counts)
+        self._remove(stream.files)
         stream.committed()
+
+    def _remove(self, files: list[Path]) -> None:
+        """Remove those files that were written for this loader alone."""
+        folder = self.config.get("batch_folder")
+        for file in files:
+            if folder and file.is_relative_to(Path(folder).absolute()):
+                file.unlink(missing_ok=True)
+                self._emptied.add(file.parent)
 
     def _log(self, stream: Stream, counts: Counts) -> None:
         self.logger.info(

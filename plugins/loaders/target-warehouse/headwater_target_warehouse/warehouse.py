@@ -2,15 +2,16 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.parquet
 
-from .errors import LoadError
+from .errors import LoadError, ValueMisfit
 from .schema import JSON, TIMESTAMP, Column, Table, wider_type
 
 AUDIT_SCHEMA = "_headwater"
@@ -144,9 +145,12 @@ class Warehouse(Dialect):
     """One open warehouse; a context manager that closes it.
 
     `parallel_commits`: for how many tables `commit` may be called at once.
+    `batch_rows`: so many rows of batch files are worth a commit of their own; None where it costs
+    as much for few rows as for many.
     """
 
     parallel_commits = 1
+    batch_rows: int | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -270,14 +274,14 @@ def audit_row(audit: Mapping[str, Any], counts: Counts, started: float) -> dict[
     return {**audit, **done, "seconds": audit["seconds"] + time.monotonic() - started}
 
 
-def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Schema) -> bool:
-    """Whether a batch file has the column.
+def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Schema) -> pa.DataType:
+    """The column type of a column in a batch file; null where the file does not have it.
 
     Raises:
         LoadError: it has it, with values that the table's may not hold exactly.
     """
     if column.field not in file.names:
-        return False
+        return pa.null()
     given = file.field(column.field).type
     found = _plain_type(given)
     as_json = column.type == JSON and found == pa.string()
@@ -286,7 +290,39 @@ def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Sche
             f"{table.stream}.{column.field}: the batch file's {given} does not fit "
             f"{dialect.type_name(column.type)}"
         )
-    return True
+    return found
+
+
+def parquet_rows(
+    dialect: Dialect, table: Table, file: pyarrow.parquet.ParquetFile, metadata: Mapping[str, Any]
+) -> Iterator[pa.Table]:
+    """A batch file's rows as `Warehouse.stage` takes them; `metadata`: as of `stage_parquet`.
+
+    Raises:
+        LoadError: a value that its column cannot hold exactly.
+    """
+    found = [parquet_column(dialect, table, column, file.schema_arrow) for column in table.columns]
+    rows = 0
+    for batch in file.iter_batches():
+        count = batch.num_rows
+        arrays: dict[str, pa.Array] = {}
+        for column, given in zip(table.columns, found, strict=True):
+            type_ = pa.string() if column.type == JSON else column.type
+            values = pa.nulls(count) if pa.types.is_null(given) else batch[column.field]
+            try:
+                arrays[column.name] = values.cast(type_)
+            except pa.ArrowInvalid:
+                raise ValueMisfit(
+                    table.stream, column.field, f"a {given}", str(column.type)
+                ) from None
+        for name, type_ in table.metadata.items():
+            value = metadata.get(name)
+            if name == "_sdc_sequence":
+                arrays[name] = pa.array(range(value + rows, value + rows + count), type_)
+            else:
+                arrays[name] = pa.repeat(pa.scalar(value, type_), count)
+        yield pa.table(arrays)
+        rows += count
 
 
 def _plain_type(type_: pa.DataType) -> pa.DataType | None:
