@@ -54,9 +54,11 @@ lint: .venv/.synced ## Check style: SQL, Python, YAML, secrets
 	@pre-commit run --all-files
 
 bench: .venv/.synced ## Measure, side by side in one run; writes output/bench.json
+	@$(UV) sync --quiet --frozen --group bench
 	@python tests/bench.py
 
 licences: .venv/.synced ## Write docs/licences.md: what is installed, and under which terms
+	@$(UV) sync --quiet --frozen --group bench
 	@meltano --log-level warning install extractor tap-shopify
 	@python docs/licences.py > docs/licences.md
 

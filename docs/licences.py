@@ -15,7 +15,8 @@ INTRODUCTION = """\
 # Licences
 
 Headwater itself is under the Apache License 2.0 (LICENSE). These are the packages that `uv sync`
-installs beside it, as each states its licence; none is copied into this repository.
+installs beside it, with those that `make bench` adds, as each states its licence; none is copied
+into this repository.
 
 What is copied are the types, fields and arguments of Shopify's Admin API, without their
 descriptions, by which the sandbox's shop answers; they are under the ISC License, which lies beside

@@ -5,7 +5,8 @@ which imports first and then reports the seconds of the work and its peak memory
 ratio take turns, and medians are compared. shop: each stream in one run of the tap into the
 warehouse, beside what the tap waited for the stand-in. models: dbt in a project of its own at
 SCALE=1 and at SCALE=10: whole, then after each of three days, whose medians are compared model by
-model. nights: the whole job through Dagster beside the same by hand.
+model. nights: the whole job through Dagster beside the same by hand. bulk: tables from Postgres to
+a DuckDB file, beside dlt and a bare copy; `--rows` makes it smaller.
 
 Writes output/bench.json, a list of {case, metric, value, unit}.
 """
@@ -19,9 +20,11 @@ import statistics
 import tempfile
 import time
 from collections import defaultdict
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
+from bench_bulk import ROWS, bulk
 from bench_loader import loader, metrics
 from dagster_project import Dagster
 from headwater_project import Project, project_in
@@ -158,14 +161,16 @@ def models() -> list[dict[str, object]]:
     return [{"case": c, "metric": m, "value": round(v, 3), "unit": u} for c, m, v, u in results]
 
 
-PARTS = {"loader": loader, "shop": shop, "models": models, "nights": nights}
+PARTS = {"loader": loader, "shop": shop, "models": models, "nights": nights, "bulk": bulk}
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure, side by side in one run.")
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all unless named")
+    parser.add_argument("--rows", type=int, nargs="+", default=ROWS, help="the tables of bulk")
     arguments = parser.parse_args()
     OUTPUT.parent.mkdir(exist_ok=True)
-    results = [result for part in arguments.parts or PARTS for result in PARTS[part]()]
+    parts = PARTS | {"bulk": partial(bulk, arguments.rows)}
+    results = [result for part in arguments.parts or PARTS for result in parts[part]()]
     OUTPUT.write_text(json.dumps(results, indent=2) + "\n")
     print(f"Written to {os.path.relpath(OUTPUT)}")
