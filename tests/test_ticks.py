@@ -24,7 +24,9 @@ NEVER_EQUAL = {
 }
 # The shop takes a deleted product from the lines of its orders, which stay as old as they were: the
 # first still knows what was sold.
-STILL_SOLD = "channel = 'app' or product_id in (select product_id from staging.stg_shopify__products)"
+STILL_SOLD = (
+    "channel = 'app' or product_id in (select product_id from staging.stg_shopify__products)"
+)
 SHOWN = {
     "int_order_lines": f"* replace (case when {STILL_SOLD} then product_id end as product_id)",
 }
