@@ -290,6 +290,30 @@ def test_faults_in_the_models_turn_the_build_red(built: Project, tmp_path: Path)
     ) == [("failed", 4, True, True)]
 
 
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "extended_net_amount = extended_net_amount + 0.01",
+        "net_unit_price = net_unit_price + 0.000001",
+        "extended_sales_amount = 600, extended_net_amount = 600, refunded_amount = 600",
+        "discount_unit_price = 1, net_unit_price = 699",
+        "extended_discount_amount = -700, extended_net_amount = 1400, discount_unit_price = -700, "
+        "net_unit_price = 1400",
+        "refunded_quantity = 2",
+        "refunded_amount = 700.01",
+    ],
+)
+def test_amounts_that_do_not_add_up_are_found(built: Project, tmp_path: Path, fault: str) -> None:
+    sql = built.directory / "target/compiled/headwater/tests/assert_sales_amounts_add_up.sql"
+    warehouse = shutil.copy(built.warehouse, tmp_path)
+    with duckdb.connect(warehouse) as connection:
+        assert connection.execute(sql.read_text()).fetchall() == []
+        # One unit, sold at 700 without a discount, and given back.
+        connection.execute(f"update marts.fact_sales set {fault} where order_key = 'app-7'")
+        ((found, *_),) = connection.execute(sql.read_text()).fetchall()
+    assert found == "app-7-10"
+
+
 def test_freshness_is_when_the_stream_was_last_loaded(built: Project, tmp_path: Path) -> None:
     project = built.copy(tmp_path)
     project.execute(

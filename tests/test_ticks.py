@@ -22,6 +22,14 @@ NEVER_EQUAL = {
     "fct_disbursals": ["customer_key"],
     "fct_payments": ["customer_key"],
 }
+# The shop takes a deleted product from the lines of its orders, which stay as old as they were: the
+# first still knows what was sold.
+STILL_SOLD = (
+    "channel = 'app' or product_id in (select product_id from staging.stg_shopify__products)"
+)
+SHOWN = {
+    "int_order_lines": f"* replace (case when {STILL_SOLD} then product_id end as product_id)",
+}
 DIMENSIONS = {
     "dim_products": "channel, product_id",
     "dim_sellers": "channel, seller_id",
@@ -58,8 +66,10 @@ def warehouses(project: Project) -> tuple[Path, Path, dict[int, str]]:
     return grown, project.warehouse, prices
 
 
-def rows(path: Path, relation: str, without: list[str]) -> Counter:
-    columns = f"* exclude ({', '.join(without)})" if without else "*"
+def rows(path: Path, relation: str) -> Counter:
+    name = relation.partition(".")[2]
+    without = ", ".join(NEVER_EQUAL.get(name, []))
+    columns = SHOWN.get(name, f"* exclude ({without})" if without else "*")
     with duckdb.connect(str(path), read_only=True) as warehouse:
         return Counter(warehouse.execute(f"select {columns} from {relation}").fetchall())
 
@@ -71,10 +81,9 @@ def test_what_is_no_history_is_equal(
     warehouses: tuple[Path, Path, dict[int, str]], relation: str
 ) -> None:
     grown, new, _ = warehouses
-    without = NEVER_EQUAL.get(relation.partition(".")[2], [])
-    found = rows(grown, relation, without)
+    found = rows(grown, relation)
     assert found
-    assert found == rows(new, relation, without)
+    assert found == rows(new, relation)
 
 
 def test_history_is_kept_by_the_first(warehouses: tuple[Path, Path, dict[int, str]]) -> None:
@@ -87,11 +96,12 @@ def test_history_is_kept_by_the_first(warehouses: tuple[Path, Path, dict[int, st
         """
         with duckdb.connect(str(new), read_only=True) as warehouse:
             versions, members = warehouse.execute(count).fetchone()
-        if name != "dim_customers":  # which has one for each system that came to know the person
-            assert versions == members
         with duckdb.connect(str(grown), read_only=True) as warehouse:
             grown_versions, grown_members = warehouse.execute(count).fetchone()
-        assert grown_members >= members
+        # Of a person there is a version for each system that came to know them; and those whose
+        # accounts had one address once are one person to the first only.
+        if name != "dim_customers":
+            assert versions == members <= grown_members
         assert grown_versions - grown_members > versions - members or name == "dim_payments"
 
 

@@ -1,18 +1,8 @@
 with
 
-sales as (
+orders as (
 
-    select * from {{ ref('fact_sales') }}
-
-),
-
-customers as (
-
-    select
-        customer_key,
-        person_key
-    from {{ ref('dim_customers') }}
-    where customer_key != {{ unknown_key() }}
+    select * from {{ ref('orders_by_person') }}
 
 ),
 
@@ -22,94 +12,32 @@ periods as (
 
 ),
 
-orders as (
-
-    select
-        customers.person_key,
-        sales.channel,
-        sales.currency_code,
-        sales.order_key,
-        sales.sold_on,
-        sum(sales.extended_net_amount) as net_sales
-    from sales
-    inner join customers
-        on sales.customer_key = customers.customer_key
-    group by
-        customers.person_key,
-        sales.channel,
-        sales.currency_code,
-        sales.order_key,
-        sales.sold_on
-
-),
-
--- Each order under its channel, and again under `all`.
-scoped as (
-
-    select
-        person_key,
-        channel,
-        currency_code,
-        sold_on,
-        net_sales
-    from orders
-
-    union all
-
-    select
-        person_key,
-        'all' as channel,
-        currency_code,
-        sold_on,
-        net_sales
-    from orders
-
-),
-
-firsts as (
-
-    select
-        person_key,
-        channel,
-        currency_code,
-        min(sold_on) as first_sold_on
-    from scoped
-    group by person_key, channel, currency_code
-
-),
-
 buyers as (
 
     select
 
         periods.period,
         periods.period_type,
-        scoped.person_key,
-        scoped.channel,
-        scoped.currency_code,
-        min(scoped.sold_on) as first_day,
-        max(scoped.sold_on) as last_day,
-        min(scoped.sold_on) = min(firsts.first_sold_on) as is_new,
+        orders.person_key,
+        orders.channel,
+        orders.currency_code,
+        min(orders.sold_on) as first_day,
+        max(orders.sold_on) as last_day,
+        min(orders.sold_on) = min(orders.first_sold_on) as is_new,
         count(*) as order_count,
-        sum(scoped.net_sales) as net_sales
+        sum(orders.net_sales) as net_sales
 
-    from scoped
-
-    inner join firsts
-        on
-            scoped.person_key = firsts.person_key
-            and scoped.channel = firsts.channel
-            and scoped.currency_code = firsts.currency_code
+    from orders
 
     inner join periods
-        on scoped.sold_on = periods.date_day
+        on orders.sold_on = periods.date_day
 
     group by
         periods.period,
         periods.period_type,
-        scoped.person_key,
-        scoped.channel,
-        scoped.currency_code
+        orders.person_key,
+        orders.channel,
+        orders.currency_code
 
 ),
 

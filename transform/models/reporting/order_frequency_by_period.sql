@@ -1,18 +1,8 @@
 with
 
-sales as (
+orders as (
 
-    select * from {{ ref('fact_sales') }}
-
-),
-
-customers as (
-
-    select
-        customer_key,
-        person_key
-    from {{ ref('dim_customers') }}
-    where customer_key != {{ unknown_key() }}
+    select * from {{ ref('orders_by_person') }}
 
 ),
 
@@ -23,62 +13,18 @@ periods as (
 
 ),
 
-orders as (
-
-    select
-        customers.person_key,
-        sales.channel,
-        sales.currency_code,
-        sales.order_key,
-        sales.sold_on,
-        sum(sales.extended_net_amount) as net_sales
-    from sales
-    inner join customers
-        on sales.customer_key = customers.customer_key
-    group by
-        customers.person_key,
-        sales.channel,
-        sales.currency_code,
-        sales.order_key,
-        sales.sold_on
-
-),
-
--- Each order under its channel, and again under `all`.
-scoped as (
-
-    select
-        person_key,
-        channel,
-        currency_code,
-        sold_on,
-        net_sales
-    from orders
-
-    union all
-
-    select
-        person_key,
-        'all' as channel,
-        currency_code,
-        sold_on,
-        net_sales
-    from orders
-
-),
-
 buyers as (
 
     select
         periods.period,
-        scoped.person_key,
-        scoped.channel,
-        scoped.currency_code,
+        orders.person_key,
+        orders.channel,
+        orders.currency_code,
         least(count(*), 10) as order_count
-    from scoped
+    from orders
     inner join periods
-        on scoped.sold_on = periods.date_day
-    group by periods.period, scoped.person_key, scoped.channel, scoped.currency_code
+        on orders.sold_on = periods.date_day
+    group by periods.period, orders.person_key, orders.channel, orders.currency_code
 
 ),
 

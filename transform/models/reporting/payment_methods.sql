@@ -33,13 +33,7 @@ totals as (
         sales.channel,
         methods.payment_method,
         sales.currency_code,
-        count(distinct sales.order_key) as order_count,
-        cast(sum(sales.sales_quantity) as int64) as quantity,
-        sum(sales.extended_sales_amount) as total_sales,
-        sum(sales.extended_discount_amount) as discounts,
-        sum(sales.extended_net_amount) as net_sales,
-        sum(sales.refunded_amount) as refunds,
-        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_refunds
+        {{ sales_measures() }}
 
     from sales
 

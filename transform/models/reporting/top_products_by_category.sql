@@ -21,13 +21,7 @@ totals as (
         products.category_name,
         products.product_id,
         sales.currency_code,
-        count(distinct sales.order_key) as order_count,
-        cast(sum(sales.sales_quantity) as int64) as quantity,
-        sum(sales.extended_sales_amount) as total_sales,
-        sum(sales.extended_discount_amount) as discounts,
-        sum(sales.extended_net_amount) as net_sales,
-        sum(sales.refunded_amount) as refunds,
-        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_refunds
+        {{ sales_measures() }}
 
     from sales
 
@@ -45,15 +39,9 @@ totals as (
 
 ),
 
--- A product that is gone has the name it had last.
 names as (
 
-    select
-        channel,
-        product_id,
-        product_name
-    from products
-    qualify row_number() over (partition by channel, product_id order by valid_from desc) = 1
+    {{ last_names('products', 'product_id', 'product_name') }}
 
 ),
 
@@ -77,8 +65,8 @@ final as (
         totals.total_sales,
         totals.discounts,
         totals.net_sales,
-        totals.refunds,
-        totals.net_after_refunds
+        totals.returns,
+        totals.net_after_returns
 
     from totals
 

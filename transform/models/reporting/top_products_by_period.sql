@@ -44,15 +44,9 @@ totals as (
 
 ),
 
--- A product that is gone has the name it had last.
 names as (
 
-    select
-        channel,
-        product_id,
-        product_name
-    from products
-    qualify row_number() over (partition by channel, product_id order by valid_from desc) = 1
+    {{ last_names('products', 'product_id', 'product_name') }}
 
 ),
 

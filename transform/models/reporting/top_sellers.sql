@@ -19,13 +19,7 @@ totals as (
         sellers.channel,
         sellers.seller_id,
         sales.currency_code,
-        count(distinct sales.order_key) as order_count,
-        cast(sum(sales.sales_quantity) as int64) as quantity,
-        sum(sales.extended_sales_amount) as total_sales,
-        sum(sales.extended_discount_amount) as discounts,
-        sum(sales.extended_net_amount) as net_sales,
-        sum(sales.refunded_amount) as refunds,
-        sum(sales.extended_net_amount - sales.refunded_amount) as net_after_refunds
+        {{ sales_measures() }}
 
     from sales
 
@@ -38,15 +32,9 @@ totals as (
 
 ),
 
--- A seller who is gone has the name they had last.
 names as (
 
-    select
-        channel,
-        coalesce(seller_id, 0) as seller_id,
-        seller_name
-    from sellers
-    qualify row_number() over (partition by channel, seller_id order by valid_from desc) = 1
+    {{ last_names('sellers', 'seller_id', 'seller_name') }}
 
 ),
 
@@ -71,8 +59,8 @@ final as (
         totals.total_sales,
         totals.discounts,
         totals.net_sales,
-        totals.refunds,
-        totals.net_after_refunds
+        totals.returns,
+        totals.net_after_returns
 
     from totals
 

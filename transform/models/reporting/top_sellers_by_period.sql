@@ -47,15 +47,9 @@ totals as (
 
 ),
 
--- A seller who is gone has the name they had last. The storefront is a seller without a number.
 names as (
 
-    select
-        channel,
-        coalesce(seller_id, 0) as seller_id,
-        seller_name
-    from sellers
-    qualify row_number() over (partition by channel, seller_id order by valid_from desc) = 1
+    {{ last_names('sellers', 'seller_id', 'seller_name') }}
 
 ),
 
