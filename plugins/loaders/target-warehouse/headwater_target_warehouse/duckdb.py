@@ -139,6 +139,10 @@ class DuckDBWarehouse(Warehouse):
             return self._connection.execute(sql).to_arrow_table()
 
     def execute(self, sql: str) -> int:
+        # What other tables have staged is in memory too.
+        return self._with_memory(lambda: self._execute(sql))
+
+    def _execute(self, sql: str) -> int:
         with _one_line_errors():
             result = self._connection.execute(sql).fetchone()
         return result[0] if result and isinstance(result[0], int) else 0
@@ -250,7 +254,7 @@ class DuckDBWarehouse(Warehouse):
                 counts = self._merge(table, ref, staged)
                 if activate is not None:
                     counts = replace(counts, deleted=self._activate(ref, activate, hard_delete))
-                self.execute(self.insert_audit_sql("loads", audit_row(audit, counts, started)))
+                self._execute(self.insert_audit_sql("loads", audit_row(audit, counts, started)))
                 self._connection.commit()
             except BaseException:
                 with suppress(duckdb.Error):  # a failed write has ended it already
@@ -266,7 +270,7 @@ class DuckDBWarehouse(Warehouse):
         if not staged:
             return Counts()
         if not table.keys:
-            return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
+            return Counts(inserted=self._execute(f"insert into {ref} by name {staged}"))
         keys = ", ".join(map(self.quote, table.keys))
         some_null = " or ".join(f"{self.quote(key)} is null" for key in table.keys)
         rows, distinct, keyless = self._connection.execute(
@@ -282,13 +286,13 @@ class DuckDBWarehouse(Warehouse):
         same_key = " and ".join(f"t.{self.quote(k)} = s.{self.quote(k)}" for k in table.keys)
         known = f"select 1 from {ref} as t semi join ({staged}) as s on {same_key} limit 1"
         if not self._connection.execute(known).fetchone():
-            return Counts(inserted=self.execute(f"insert into {ref} by name {staged}"))
+            return Counts(inserted=self._execute(f"insert into {ref} by name {staged}"))
         names = [c.name for c in table.columns if c.name not in table.keys]
         differs = " or ".join(
             f"t.{self.quote(n)} is distinct from s.{self.quote(n)}"
             for n in dict.fromkeys([*names, "_sdc_deleted_at"])
         )
-        self.execute(
+        self._execute(
             f"create or replace temp table changed as "
             f"select s.*{self._kept_by_deletion(table, names)}, t.rowid is null as _is_new "
             f"from ({staged}) as s left join {ref} as t on {same_key} "
@@ -296,11 +300,11 @@ class DuckDBWarehouse(Warehouse):
         )
         inserted = self._connection.execute("select count(*) from changed where _is_new")
         inserted = inserted.fetchone()[0]
-        updated = self.execute(f"delete from {ref} as t using changed as s where {same_key}")
-        self.execute(f"insert into {ref} by name select * exclude (_is_new) from changed")
-        self.execute("drop table changed")
+        updated = self._execute(f"delete from {ref} as t using changed as s where {same_key}")
+        self._execute(f"insert into {ref} by name select * exclude (_is_new) from changed")
+        self._execute("drop table changed")
         # A row left as it is has been seen all the same: it belongs to the version being loaded.
-        self.execute(
+        self._execute(
             f"update {ref} as t set _sdc_table_version = s._sdc_table_version from ({staged}) as s "
             f"where {same_key} and s._sdc_table_version is not null "
             f"and s._sdc_table_version is distinct from t._sdc_table_version"
@@ -321,8 +325,8 @@ class DuckDBWarehouse(Warehouse):
     def _activate(self, ref: str, version: int, hard_delete: bool) -> int:
         old = f"_sdc_table_version is distinct from {version}"
         if hard_delete:
-            return self.execute(f"delete from {ref} where {old}")
-        return self.execute(
+            return self._execute(f"delete from {ref} where {old}")
+        return self._execute(
             f"update {ref} set _sdc_deleted_at = (now() at time zone 'UTC') "
             f"where {old} and _sdc_deleted_at is null"
         )

@@ -268,9 +268,8 @@ def test_a_deletion_that_carries_the_key_alone_keeps_the_row(loader: Loader) -> 
 
 
 class TestMemory:
-    """Forty rows of a megabyte in each of ten columns."""
-
     def wide(self) -> list[str]:
+        """Forty rows of half a megabyte in each of ten columns."""
         columns = {f"c{i}": "string" for i in range(10)}
         rows = [record("s-t", id=i, **dict.fromkeys(columns, str(i) * 500_000)) for i in range(40)]
         return [schema("s-t", ["id"], id="integer", **columns), *rows]
@@ -287,6 +286,20 @@ class TestMemory:
             loader.run(*self.wide())
         assert loader.query("select count(*), sum(len(c9)) from raw_s.t") == [(40, 35_000_000)]
         assert [unchanged for *_, unchanged, _ in loader.query(LOADS)] == [0, 40]
+
+    def test_many_small_tables_get_what_they_need_together(
+        self, loader: Loader, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("headwater_target_warehouse.duckdb.MEMORY_LIMITS", ("20MB", "1GB"))
+        columns = {f"c{i}": "string" for i in range(12)}
+        names = [f"s-t{number}" for number in range(150)]
+        loader.run(
+            *(schema(name, ["id"], id="integer", **columns) for name in names),
+            *(record(name, id=1, **dict.fromkeys(columns, "v")) for name in names),
+        )
+        assert loader.query("select count(*), sum(rows_inserted) from _headwater.loads") == [
+            (150, 150)
+        ]
 
 
 class TestRefusals:
