@@ -154,7 +154,10 @@ def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> N
         _fact(out, "dbt", "has not run")
         return
     kinds = Counter(kind.replace("_", " ") for (kind, *_), _ in results)
-    made = ", ".join(f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in kinds.items())
+    hooks = {"operation": kinds.pop("operation", 0)}  # the first ones come before all models
+    made = ", ".join(
+        f"{n:,} {kind}{'s' if n > 1 else ''}" for kind, n in (kinds | hooks).items() if n
+    )
     words = {
         "success": "ok",
         "pass": "ok",
