@@ -1,7 +1,13 @@
 """The bulk lane: what it lands and what it leaves in the state equal what rows do."""
 
+import datetime as dt
+import json
+from itertools import count
+
 import pytest
 from headwater_tap_postgres.client import ReadError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 pytestmark = pytest.mark.usefixtures("shop")
 
@@ -34,6 +40,70 @@ def test_every_type_lands_as_by_rows(every_kind, discover, lanes):
     rows, bulk = lanes(discover("shop-kinds"))
     assert bulk.rows("raw_shop.kinds") == rows.rows("raw_shop.kinds")
     assert len(rows.rows("raw_shop.kinds")[1]) == 3
+
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: st.lists(inner) | st.dictionaries(TEXT, inner),
+    max_leaves=5,
+)
+# By type, its values that the warehouse can hold.
+VALUES = {
+    "smallint": st.integers(-(2**15), 2**15 - 1),
+    "bigint": st.integers(-(2**63), 2**63 - 1),
+    "numeric": st.decimals(-(10**28), 10**28, places=9),
+    "numeric(12, 4)": st.decimals(-99_999_999, 99_999_999, places=4),
+    "real": st.floats(width=32, allow_nan=False, allow_infinity=False),
+    "double precision": st.floats(allow_nan=False, allow_infinity=False),
+    "boolean": st.booleans(),
+    "text": TEXT,
+    "bytea": st.binary(),
+    "uuid": st.uuids().map(str),
+    "date": st.dates().map(dt.date.isoformat),
+    "time": st.times().map(dt.time.isoformat),
+    "timestamp": st.datetimes().map(dt.datetime.isoformat),
+    "timestamptz": st.datetimes(dt.datetime(2, 1, 1), dt.datetime(9999, 12, 30)).map(
+        lambda at: f"{at.isoformat()}+07"
+    ),
+    "interval": st.timedeltas(),
+    "jsonb": JSON.map(json.dumps),
+    "integer[]": st.lists(st.none() | st.integers(-(2**31), 2**31 - 1)),
+    "text[]": st.lists(st.none() | TEXT),
+}
+NUMBERS = count()
+
+
+@st.composite
+def tables(draw) -> tuple[list[str], list[tuple]]:
+    """The types of some columns, and rows of values and nulls."""
+    types = draw(st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=len(VALUES)))
+    return types, draw(
+        st.lists(st.tuples(*(st.none() | VALUES[t] for t in types)), min_size=1, max_size=5)
+    )
+
+
+@settings(
+    max_examples=20,
+    derandomize=True,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(tables())
+def test_any_table_lands_as_by_rows(execute, discover, lanes, table):
+    types, rows = table
+    name = f"any_{next(NUMBERS)}"  # of its own, as the warehouses stay
+    columns = ", ".join(f"c{number} {type_}" for number, type_ in enumerate(types))
+    execute("drop schema shop cascade; create schema shop")
+    execute(f"create table shop.{name} ({columns})")
+    for row in rows:
+        values = ", ".join(f"%s::{type_}" for type_ in types)
+        execute(f"insert into shop.{name} values ({values})", *row)
+    by_rows, in_bulk = (
+        warehouse.rows(f"raw_shop.{name}") for warehouse in lanes(discover(f"shop-{name}"))
+    )
+    assert in_bulk == by_rows
+    assert len(by_rows[1]) == len(rows)
 
 
 def test_who_switches_lanes_changes_nothing(every_kind, discover, sync, in_bulk, warehouse):
