@@ -37,7 +37,9 @@ class Dagster:
         return self.project.start(*command, **environment)
 
     def execute(self, job: str, config: dict) -> Done:
-        words = ("--job", job, "--config-json", json.dumps(config))
+        path = self.project.output / f"{job}.yaml"
+        path.write_text(json.dumps(config))
+        words = ("--job", job, "--config", str(path))
         return self.project.run("dagster", "job", "execute", *MODULE, *words)
 
     @contextmanager
