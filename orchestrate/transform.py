@@ -1,5 +1,6 @@
 """dbt's models, snapshots and seeds as assets, its tests as their checks, made by `dbt build`."""
 
+import fcntl
 import json
 import os
 import subprocess
@@ -32,17 +33,21 @@ def manifest() -> dict[str, Any]:
     """
     target = ROOT / "output" / "dagster" / "dbt" / os.environ["DBT_TARGET"]
     path = target / "manifest.json"
-    if not path.exists() or path.stat().st_mtime < max(map(_newest, (PROJECT, EXPOSURES))):
-        done = subprocess.run(
-            ["dbt", "--no-use-colors", "parse"],
-            env=os.environ | {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)},
-            capture_output=True,
-            text=True,
-        )
-        if done.returncode:
-            raise RuntimeError(f"dbt parse failed:\n{done.stdout}{done.stderr}")
-        path.touch()  # dbt leaves what it would write again as it is
-    return json.loads(path.read_text())
+    target.mkdir(parents=True, exist_ok=True)
+    # The webserver and the daemon load at once: one parses, and nobody reads what is half written.
+    with (target / "manifest.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists() or path.stat().st_mtime < max(map(_newest, (PROJECT, EXPOSURES))):
+            done = subprocess.run(
+                ["dbt", "--no-use-colors", "parse"],
+                env=os.environ | {"DBT_TARGET_PATH": str(target), "DBT_LOG_PATH": str(target)},
+                capture_output=True,
+                text=True,
+            )
+            if done.returncode:
+                raise RuntimeError(f"dbt parse failed:\n{done.stdout}{done.stderr}")
+            path.touch()  # dbt leaves what it would write again as it is
+        return json.loads(path.read_text())
 
 
 def _newest(folder: Path) -> float:
