@@ -157,7 +157,7 @@ def test_what_depends_on_a_sync_by_hand_is_refreshed_once(project, dagster):
     assert done.code == 0, done.text
     (built,) = until(lambda: dagster.outside("marts/fct_orders"), "the build by hand")
     assert built.description == "Built by dbt, outside of Dagster."
-    (opened,) = dagster.outside("reports/sales_dashboard")
+    (opened,) = until(lambda: dagster.outside("reports/sales_dashboard"), "its reports")
     assert opened.description == "Made outside of Dagster."
     (again, once) = dagster.outside("raw_rainbow/orders")
     assert once.description == again.description == "Loaded by Meltano, outside of Dagster."
