@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 
@@ -103,8 +104,8 @@ def test_a_server_that_ends_the_connection(execute, discover, sync, in_bulk, mon
 
     monkeypatch.setattr(pyarrow.parquet.ParquetWriter, "write_table", end_then_take)
     line = failure(sync, catalog, **small_files(in_bulk))
-    assert line.startswith("shop-big: ")
-    assert "terminating connection" in line
+    # Whether the server's last words are read depends on how much waits before them.
+    assert re.match("shop-big: .*(terminating connection|server closed the connection)", line)
 
 
 def test_a_column_dropped_since_discovery_lands_as_by_rows(
