@@ -215,9 +215,8 @@ class DuckDBWarehouse(Warehouse):
         selected = []
         for column, given in found.items():
             value = "null" if pa.types.is_null(given) else self.quote(column.field)
-            if pa.types.is_timestamp(
-                given
-            ):  # in UTC: to look for the zone's offset costs more than all else
+            # It is in UTC: to look for the zone's offset costs more than all else.
+            if pa.types.is_timestamp(given):
                 value = f"make_timestamp(epoch_us({value}))"
             selected.append(
                 f"cast({value} as {self.type_name(column.type)}) as {self.quote(column.name)}"
