@@ -1,12 +1,10 @@
 {{ config(meta={'dagster': {'ref': {'name': 'fact_sales'}}}) }}
 
 -- Each key of a fact is in its dimension, and names the version that was valid at the time. A day
--- is in the calendar, a sale's order among the orders.
+-- is in the calendar, a sale's order among the orders, with the same customer and payment.
 {%- set keys = [
     ('fct_orders', 'ordered_at', 'customer_key', 'dim_customers'),
     ('fct_orders', 'ordered_at', 'payment_key', 'dim_payments'),
-    ('fact_sales', 'sold_at', 'customer_key', 'dim_customers'),
-    ('fact_sales', 'sold_at', 'payment_key', 'dim_payments'),
     ('fact_sales', 'sold_at', 'product_key', 'dim_products'),
     ('fact_sales', 'sold_at', 'seller_key', 'dim_sellers'),
     ('fact_sales', 'sold_at', 'promotion_key', 'dim_promotions'),
@@ -57,6 +55,7 @@ left join {{ ref('fct_orders') }} as orders
         sales.order_key = orders.order_key
         and sales.customer_key = orders.customer_key
         and sales.payment_key = orders.payment_key
+        and sales.sold_at = orders.ordered_at
         and orders.is_sale
 where orders.order_key is null
 group by sales.order_key

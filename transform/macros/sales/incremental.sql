@@ -26,13 +26,15 @@
 {% endmacro %}
 
 {#- As a post-hook: removes rows whose key its input has no more, or not among those that a condition is true for. -#}
-{% macro delete_vanished(key, input, condition='true') %}
+{% macro delete_vanished(key, input, condition=none) %}
     {% if is_incremental() %}
         delete from {{ this }} as built
         where not exists (
             select 1
             from {{ input }} as input
-            where input.{{ key }} = built.{{ key }} and {{ condition }}
+            where
+                {% for column in key %}input.{{ column }} = built.{{ column }}{{ ' and ' if not loop.last }}{% endfor %}
+                {{ 'and ' ~ condition if condition }}
         )
     {% endif %}
 {% endmacro %}

@@ -2,12 +2,6 @@
 
 with
 
-orders as (
-
-    select * from {{ ref('int_orders') }}
-
-),
-
 app_lines as (
 
     select * from {{ ref('stg_rainbow__order_details') }}
@@ -41,18 +35,13 @@ refunds as (
 
 ),
 
-app as (
+final as (
 
     select
 
-        {{ dbt.concat([
-            "'app-'",
-            'cast(order_id as ' ~ dbt.type_string() ~ ')',
-            "'-'",
-            'cast(product_id as ' ~ dbt.type_string() ~ ')',
-        ]) }} as sale_key,
         'app' as channel,
         order_id,
+        product_id as line_id,
         product_id,
         promotion_id,
         quantity,
@@ -65,17 +54,13 @@ app as (
 
     from app_lines
 
-),
-
-shopify as (
+    union all
 
     select
 
-        {{ dbt.concat([
-            "'shopify-'", 'cast(shopify_lines.order_line_id as ' ~ dbt.type_string() ~ ')'
-        ]) }} as sale_key,
         'shopify' as channel,
         shopify_lines.order_id,
+        shopify_lines.order_line_id as line_id,
         shopify_lines.product_id,
         cast(null as int64) as promotion_id,
         shopify_lines.quantity,
@@ -90,56 +75,6 @@ shopify as (
 
     left join refunds
         on shopify_lines.order_line_id = refunds.order_line_id
-
-),
-
-lines as (
-
-    select * from app
-
-    union all
-
-    select * from shopify
-
-),
-
-final as (
-
-    select
-
-        ---------- ids
-        lines.sale_key,
-        orders.order_key,
-        lines.order_id,
-        lines.product_id,
-        lines.promotion_id,
-
-        ---------- strings
-        lines.channel,
-        orders.status,
-        orders.currency_code,
-
-        ---------- numerics
-        lines.quantity,
-        lines.unit_price,
-        lines.gross_amount,
-        lines.discount_amount,
-        lines.refunded_quantity,
-        lines.refunded_amount,
-
-        ---------- booleans
-        orders.is_sale,
-
-        ---------- timestamps
-        orders.ordered_at,
-        greatest(orders.updated_at, lines.updated_at) as updated_at
-
-    from lines
-
-    inner join orders
-        on
-            lines.channel = orders.channel
-            and lines.order_id = orders.order_id
 
 )
 

@@ -6,7 +6,10 @@
     on_schema_change='fail',
     partition_by=partition_by_month('sold_at'),
     cluster_by=['product_key', 'customer_key'],
-    post_hook="{{ delete_vanished('sale_key', ref('int_order_lines'), 'input.is_sale') }}",
+    post_hook=[
+        "{{ delete_vanished(['channel', 'order_id', 'line_id'], ref('int_order_lines')) }}",
+        "{{ delete_vanished(['channel', 'order_id'], ref('fct_orders'), 'input.is_sale') }}",
+    ],
 ) }}
 
 with
@@ -50,7 +53,6 @@ promotions as (
     ),
 
     changed as (
-
         -- Those that are new, or of which something is known that was not when they were built.
         select
             orders.channel,
@@ -59,27 +61,23 @@ promotions as (
 
         left join built
             on
-                orders.order_key = built.order_key
+                orders.channel = built.channel
+                and orders.order_id = built.order_id
+                and orders.customer_key = built.customer_key
+                and orders.payment_key = built.payment_key
                 and orders.loaded_at = built.loaded_at
 
         where
             orders.is_sale
-            and built.order_key is null
+            and built.order_id is null
 
         union distinct
 
-        -- Those whose product, seller or promotion had another version at the time than they name,
-        -- and those whose order names another customer or payment method by now.
+        -- Those whose product, seller or promotion had another version at the time than they name.
         select
             built.channel,
             built.order_id
         from built
-
-        left join orders
-            on
-                built.order_key = orders.order_key
-                and built.customer_key = orders.customer_key
-                and built.payment_key = orders.payment_key
 
         left join products
             on
@@ -100,8 +98,7 @@ promotions as (
                 and {{ is_valid_at('promotions', 'built.sold_at') }}
 
         where
-            orders.order_key is null
-            or products.product_key is null
+            products.product_key is null
             or sellers.seller_key is null
             or promotions.promotion_key is null
 
@@ -114,11 +111,25 @@ promotions as (
 lines as (
 
     select
-        order_lines.*,
+        order_lines.channel,
+        order_lines.order_id,
+        order_lines.line_id,
+        order_lines.product_id,
+        order_lines.promotion_id,
+        order_lines.quantity,
+        order_lines.unit_price,
+        order_lines.gross_amount,
+        order_lines.discount_amount,
+        order_lines.refunded_quantity,
+        order_lines.refunded_amount,
+        orders.order_key,
         orders.customer_key,
         orders.payment_key,
+        orders.status,
+        orders.currency_code,
         orders.ordered_at as sold_at,
-        orders.loaded_at
+        orders.loaded_at,
+        greatest(orders.updated_at, order_lines.updated_at) as updated_at
 
     from order_lines
 
@@ -199,9 +210,10 @@ final as (
     select
 
         ---------- ids
-        sale_key,
+        {{ sale_key() }} as sale_key,
         order_key,
         order_id,
+        line_id,
         product_key,
         seller_key,
         customer_key,

@@ -6,7 +6,7 @@
     on_schema_change='fail',
     partition_by=partition_by_month('ordered_at'),
     cluster_by=['customer_key', 'order_key'],
-    post_hook="{{ delete_vanished('order_key', ref('int_orders')) }}",
+    post_hook="{{ delete_vanished(['channel', 'order_id'], ref('int_orders')) }}",
 ) }}
 
 with
@@ -23,9 +23,13 @@ order_lines as (
 
 ),
 
-order_changes as (
+loads as (
 
-    select * from {{ ref('int_order_changes') }}
+    select
+        channel,
+        order_id,
+        changed_at as loaded_at
+    from {{ ref('int_order_changes') }}
 
 ),
 
@@ -54,17 +58,6 @@ accounts as (
         account_id as customer_id,
         person_key
     from person_accounts
-
-),
-
-loads as (
-
-    select
-        channel,
-        order_id,
-        max(changed_at) as loaded_at
-    from order_changes
-    group by channel, order_id
 
 ),
 
@@ -147,7 +140,8 @@ line_totals as (
 
     select
 
-        order_lines.order_key,
+        order_lines.channel,
+        order_lines.order_id,
         count(*) as line_count,
         sum(order_lines.quantity) as quantity,
         sum(order_lines.gross_amount) as gross_amount
@@ -159,7 +153,7 @@ line_totals as (
             order_lines.channel = orders.channel
             and order_lines.order_id = orders.order_id
 
-    group by order_lines.order_key
+    group by order_lines.channel, order_lines.order_id
 
 ),
 
@@ -200,7 +194,9 @@ final as (
             and orders.order_id = loads.order_id
 
     left join line_totals
-        on orders.order_key = line_totals.order_key
+        on
+            orders.channel = line_totals.channel
+            and orders.order_id = line_totals.order_id
 
     left join accounts
         on

@@ -38,9 +38,11 @@ final as (
         {{ shopify_id('order_gid') }} as order_id,
 
         ---------- timestamps
-        greatest(_sdc_batched_at, coalesce(_sdc_deleted_at, _sdc_batched_at)) as changed_at
+        max(greatest(_sdc_batched_at, coalesce(_sdc_deleted_at, _sdc_batched_at))) as changed_at
 
     from changes
+
+    group by order_gid
 
 )
 
