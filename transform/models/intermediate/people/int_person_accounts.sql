@@ -62,19 +62,34 @@ accounts as (
 
 ),
 
+-- Few addresses ever had more than one account, and only they can link any.
+addresses as (
+
+    select email
+    from sightings
+    where not is_deleted and email is not null
+    group by email
+    having
+        min(source_system) != max(source_system)
+        or min(account_id) != max(account_id)
+
+),
+
 -- Who held an address at one time held it together, in one tenure. An address that was given up
 -- before another account took it has two.
 holdings as (
 
     select
-        *,
-        max(seen_to) over (
-            partition by email
-            order by seen_from, source_system, account_id
+        sightings.*,
+        max(sightings.seen_to) over (
+            partition by sightings.email
+            order by sightings.seen_from, sightings.source_system, sightings.account_id
             rows between unbounded preceding and 1 preceding
         ) as held_until
     from sightings
-    where not is_deleted and email is not null
+    inner join addresses
+        on sightings.email = addresses.email
+    where not sightings.is_deleted
 
 ),
 

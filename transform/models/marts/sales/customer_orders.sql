@@ -22,18 +22,36 @@ customers as (
 
 ),
 
+-- By version first: there are far fewer of them than orders and lines.
+counts as (
+
+    select
+
+        customer_key,
+        currency_code,
+        count(*) as order_count,
+        min(ordered_at) as first_order_at,
+        max(ordered_at) as most_recent_order_at
+
+    from orders
+
+    group by customer_key, currency_code
+
+),
+
 amounts as (
 
     select
 
-        order_key,
+        customer_key,
+        currency_code,
         sum(extended_sales_amount) as sales_amount,
         sum(extended_discount_amount) as discount_amount,
         sum(refunded_amount) as refunded_amount
 
     from sales
 
-    group by order_key
+    group by customer_key, currency_code
 
 ),
 
@@ -45,10 +63,10 @@ final as (
         customers.person_key,
 
         ---------- strings
-        orders.currency_code,
+        counts.currency_code,
 
         ---------- numerics
-        count(*) as order_count,
+        cast(sum(counts.order_count) as int64) as order_count,
         {{ to_numeric('coalesce(sum(amounts.sales_amount), 0)', 28, 2) }} as sales_amount,
         {{ to_numeric('coalesce(sum(amounts.discount_amount), 0)', 28, 2) }} as discount_amount,
         {{ to_numeric('coalesce(sum(amounts.refunded_amount), 0)', 28, 2) }} as refunded_amount,
@@ -57,18 +75,20 @@ final as (
         ) }} as lifetime_value,
 
         ---------- timestamps
-        min(orders.ordered_at) as first_order_at,
-        max(orders.ordered_at) as most_recent_order_at
+        min(counts.first_order_at) as first_order_at,
+        max(counts.most_recent_order_at) as most_recent_order_at
 
-    from orders
+    from counts
 
     inner join customers
-        on orders.customer_key = customers.customer_key
+        on counts.customer_key = customers.customer_key
 
     left join amounts
-        on orders.order_key = amounts.order_key
+        on
+            counts.customer_key = amounts.customer_key
+            and counts.currency_code = amounts.currency_code
 
-    group by customers.person_key, orders.currency_code
+    group by customers.person_key, counts.currency_code
 
 )
 
