@@ -52,10 +52,13 @@ select
 from {{ ref('fact_sales') }} as sales
 left join {{ ref('fct_orders') }} as orders
     on
-        sales.order_key = orders.order_key
+        sales.channel = orders.channel
+        and sales.order_id = orders.order_id
         and sales.customer_key = orders.customer_key
         and sales.payment_key = orders.payment_key
         and sales.sold_at = orders.ordered_at
         and orders.is_sale
-where orders.order_key is null
+where
+    orders.order_key is null
+    or orders.order_key != sales.order_key
 group by sales.order_key
