@@ -123,7 +123,7 @@ final as (
         known.system_count,
         known.person_count,
         coalesce(counted.customer_count, 0) as customer_count,
-        {{ to_numeric('coalesce(counted.customer_count, 0) / known.person_count', 18, 6) }}
+        {{ quotient('coalesce(counted.customer_count, 0)', 'known.person_count', 18, 6) }}
             as customer_rate
 
     from selections

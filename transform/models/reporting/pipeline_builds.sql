@@ -38,7 +38,7 @@ durations as (
 
 ),
 
--- Nodes are built side by side: of dbt's time a source has the part that its nodes have of all nodes'.
+-- Nodes are built side by side: of dbt's time a source has the part of its nodes.
 worked as (
 
     select

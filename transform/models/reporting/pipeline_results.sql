@@ -16,14 +16,34 @@ final as (
 
     select
         'all' as source_name,
-        results.*
+        run_id,
+        invocation_id,
+        node_id,
+        resource_type,
+        node_name,
+        outcome,
+        seconds,
+        is_check,
+        is_final,
+        started_at,
+        ended_at
     from results
 
     union all
 
     select
         sources.source_name,
-        results.*
+        results.run_id,
+        results.invocation_id,
+        results.node_id,
+        results.resource_type,
+        results.node_name,
+        results.outcome,
+        results.seconds,
+        results.is_check,
+        results.is_final,
+        results.started_at,
+        results.ended_at
     from results
     inner join sources
         on
