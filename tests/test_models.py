@@ -71,6 +71,22 @@ def test_a_result_says_which_sources_it_rests_on(built: Project) -> None:
     ]
 
 
+def test_a_result_of_what_was_skipped_does_too(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path)
+    path = project.source / "models/marts/sales/customer_orders.sql"
+    path.write_text(path.read_text().replace("count(*) as order_count", "1e0 as order_count"))
+    assert project.dbt("build", "--select", "customer_orders", "customer_report").returncode == 1
+    assert recorded(project) == ended(project)
+    assert project.query(
+        "select distinct resource_type, source_names from _headwater.dbt_results "
+        "where status = 'skipped' order by 1"
+    ) == [
+        ("model", "lana,rainbow,shopify"),
+        ("test", "lana,rainbow,shopify"),
+        ("unit_test", "lana,rainbow,shopify"),
+    ]
+
+
 def test_results_of_before_there_were_sources_are_kept(built: Project, tmp_path: Path) -> None:
     project = built.copy(tmp_path)
     project.execute("alter table _headwater.dbt_results drop column source_names")

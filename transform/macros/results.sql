@@ -52,6 +52,9 @@
         )
         values
         {% for result in rows %}
+            {#- A unit test that ran had rows of its own beneath it. -#}
+            {% set tested = result.node.tested_node_unique_id %}
+            {% set beneath = [tested] if tested else result.node.depends_on_nodes %}
             (
                 {{ quoted(invocation_id) }},
                 {{ quoted(dbt_metadata_envs.get('DAGSTER_RUN_ID') or env_var('MELTANO_RUN_ID', '')) }},
@@ -63,7 +66,7 @@
                 {{ result.execution_time | round(3) }},
                 {{ run_started_at_utc() }},
                 {{ ended_at }},
-                '{{ source_names(result.node.depends_on_nodes, known) | join(',') }}'
+                '{{ source_names(beneath, known) | join(',') }}'
             ){{ ',' if not loop.last }}
         {% endfor %}
     {% endfor %}
