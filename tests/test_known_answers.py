@@ -749,6 +749,64 @@ def test_customers(built: Project) -> None:
     """)  # fmt: skip
 
 
+def test_customers_of_a_period(built: Project) -> None:
+    """115 is an order without lines. Long, who bought nothing, is among the people known, a guest is not."""
+    report = f"""
+        select period, channel, currency_code, customer_rank, {PERSON.format("customers")}, order_count,
+            net_after_returns, most_recent_order_at, report.lifetime_value, facility_count, total_outstanding
+        from reporting.customer_report_by_period as report
+        join marts.dim_customers as customers on report.person_key = customers.person_key and is_current
+        where period in ('all', '2026-06')
+        order by period desc, currency_code, channel, customer_rank
+    """
+    shown = answers(built, report)
+    in_june = rows("""
+        period | channel | cur | rank | person     | orders | kept   | last             | value   | facilities | owes
+        all    | all     | USD | 1    | r3         | 2      | 15.28  | 2026-06-05 12:00 | 15.28   | 0          | 0
+        all    | app     | USD | 1    | r3         | 2      | 15.28  | 2026-06-05 12:00 | 15.28   | 0          | 0
+        all    | all     | VND | 1    | r1+s51+l91 | 8      | 1060000 | 2026-06-08 10:00 | 1060000 | 2         | 700000
+        all    | all     | VND | 2    | r2         | 8      | 864000 | 2026-06-19 10:00 | 864000  | 0          | 0
+        all    | all     | VND | 3    | s52        | 2      | 390000 | 2026-06-12 09:00 | 390000  | 0          | 0
+        all    | all     | VND | 4    | r3         | 2      | 210000 | 2026-06-11 06:00 | 210000  | 0          | 0
+        all    | all     | VND | 5    | r99        | 1      | 100000 | 2026-06-06 10:00 | 100000  | 0          | 0
+        all    | app     | VND | 1    | r2         | 8      | 864000 | 2026-06-19 10:00 | 864000  | 0          | 0
+        all    | app     | VND | 2    | r1+s51+l91 | 6      | 615000 | 2026-06-08 10:00 | 1060000 | 2          | 700000
+        all    | app     | VND | 3    | r3         | 2      | 210000 | 2026-06-11 06:00 | 210000  | 0          | 0
+        all    | app     | VND | 4    | r99        | 1      | 100000 | 2026-06-06 10:00 | 100000  | 0          | 0
+        all    | shopify | VND | 1    | r1+s51+l91 | 2      | 445000 | 2026-06-04 10:00 | 1060000 | 2          | 700000
+        all    | shopify | VND | 2    | s52        | 2      | 390000 | 2026-06-12 09:00 | 390000  | 0          | 0
+    """)  # fmt: skip
+    assert shown == in_june + [("2026-06", *row[1:]) for row in in_june]
+    systems = """
+        select channel, currency_code, systems, system_count, person_count, customer_count, customer_rate
+        from reporting.customer_systems_by_period where period = '2026-06'
+        order by currency_code, channel, person_count desc, systems
+    """
+    assert answers(built, systems) == rows("""
+        channel | cur | systems               | count | people | bought | rate
+        all     | USD | App only              | 1     | 3      | 1      | 0.333333
+        all     | USD | App, Shopify and Lana | 3     | 1      | 0      | 0
+        all     | USD | Lana only             | 1     | 1      | 0      | 0
+        all     | USD | Shopify only          | 1     | 1      | 0      | 0
+        app     | USD | App only              | 1     | 3      | 1      | 0.333333
+        app     | USD | App, Shopify and Lana | 3     | 1      | 0      | 0
+        app     | USD | Lana only             | 1     | 1      | 0      | 0
+        app     | USD | Shopify only          | 1     | 1      | 0      | 0
+        all     | VND | App only              | 1     | 3      | 3      | 1
+        all     | VND | App, Shopify and Lana | 3     | 1      | 1      | 1
+        all     | VND | Lana only             | 1     | 1      | 0      | 0
+        all     | VND | Shopify only          | 1     | 1      | 1      | 1
+        app     | VND | App only              | 1     | 3      | 3      | 1
+        app     | VND | App, Shopify and Lana | 3     | 1      | 1      | 1
+        app     | VND | Lana only             | 1     | 1      | 0      | 0
+        app     | VND | Shopify only          | 1     | 1      | 0      | 0
+        shopify | VND | App only              | 1     | 3      | 0      | 0
+        shopify | VND | App, Shopify and Lana | 3     | 1      | 1      | 1
+        shopify | VND | Lana only             | 1     | 1      | 0      | 0
+        shopify | VND | Shopify only          | 1     | 1      | 1      | 1
+    """)
+
+
 def test_lending(built: Project) -> None:
     assert answers(built, "from reporting.financial_summary order by 1, 2") == rows("""
         month      | cur | deposits | withdrawals | disbursals | payments | transactions

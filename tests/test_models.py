@@ -52,8 +52,53 @@ def test_a_build_is_recorded(built: Project) -> None:
     assert abs(dt.datetime.fromisoformat(started) - began) < dt.timedelta(minutes=1)
 
 
+def test_a_result_says_which_sources_it_rests_on(built: Project) -> None:
+    names = ("stg_lana__facilities", "fct_orders", "dim_dates", "fct_loads", "customer_report")
+    names += ("not_null_stg_rainbow__payments_payment_id", "assert_marts_equal_sources_by_day")
+    names += ("a_persons_orders_come_together",)
+    assert built.query(
+        "select resource_type, name, source_names from _headwater.dbt_results "
+        f"where name in {names} order by 1, 2"
+    ) == [
+        ("model", "customer_report", "lana,rainbow,shopify"),
+        ("model", "dim_dates", ""),
+        ("model", "fct_loads", "_headwater"),
+        ("model", "fct_orders", "lana,rainbow,shopify"),
+        ("model", "stg_lana__facilities", "lana"),
+        ("test", "assert_marts_equal_sources_by_day", "lana,rainbow,shopify"),
+        ("test", "not_null_stg_rainbow__payments_payment_id", "rainbow"),
+        ("unit_test", "a_persons_orders_come_together", "lana,rainbow,shopify"),
+    ]
+
+
+def test_a_result_of_what_was_skipped_does_too(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path)
+    path = project.source / "models/marts/sales/customer_orders.sql"
+    path.write_text(path.read_text().replace("count(*) as order_count", "1e0 as order_count"))
+    assert project.dbt("build", "--select", "customer_orders", "customer_report").returncode == 1
+    assert recorded(project) == ended(project)
+    assert project.query(
+        "select distinct resource_type, source_names from _headwater.dbt_results "
+        "where status = 'skipped' order by 1"
+    ) == [
+        ("model", "lana,rainbow,shopify"),
+        ("test", "lana,rainbow,shopify"),
+        ("unit_test", "lana,rainbow,shopify"),
+    ]
+
+
+def test_results_of_before_there_were_sources_are_kept(built: Project, tmp_path: Path) -> None:
+    project = built.copy(tmp_path)
+    project.execute("alter table _headwater.dbt_results drop column source_names")
+    ((former,),) = project.query("select count(*) from _headwater.dbt_results")
+    assert project.dbt("run", "--select", "stg_lana__customers").returncode == 0
+    assert project.query(
+        "select source_names, count(*) from _headwater.dbt_results group by 1 order by 1"
+    ) == [("lana", 1), (None, former)]
+
+
 # What `results` has of a node.
-Node = namedtuple("Node", "unique_id resource_type name")
+Node = namedtuple("Node", "unique_id resource_type name depends_on_nodes")
 Result = namedtuple("Result", "node status failures execution_time")
 
 
@@ -74,6 +119,7 @@ def test_more_results_than_a_statement_takes_are_recorded_in_several() -> None:
                 "timestamp_utc": lambda _: moment,
                 "run_started_at_utc": lambda: moment,
                 "invocation_id": "one",
+                "source_names": lambda nodes, _: nodes,
                 "dbt_metadata_envs": {},
                 "env_var": lambda *_: "it's tonight",
                 "dbt": SimpleNamespace(escape_single_quotes=lambda text: text.replace("'", "''")),
@@ -81,15 +127,15 @@ def test_more_results_than_a_statement_takes_are_recorded_in_several() -> None:
         )
         .module
     )
-    tests = [Node(f"test.{number}", "test", f"it's {number}") for number in range(2500)]
+    tests = [Node(f"test.{number}", "test", f"it's {number}", ["a", "b"]) for number in range(2500)]
     results = [Result(node, "pass", 0, 0.25) for node in tests]
-    results.append(Result(Node("model.x", "model", "x"), "error", None, 1.23456))
-    results.append(Result(Node("exposure.x", "exposure", "x"), "no-op", None, 0.0))
+    results.append(Result(Node("model.x", "model", "x", []), "error", None, 1.23456))
+    results.append(Result(Node("exposure.x", "exposure", "x", []), "no-op", None, 0.0))
     with duckdb.connect() as connection:
         connection.execute(
             "create table dbt_results (invocation_id text, run_id text, node_id text, "
             "resource_type text, name text, status text, failures int, seconds decimal(18, 3), "
-            "started_at timestamp, ended_at timestamp)"
+            "started_at timestamp, ended_at timestamp, source_names text)"
         )
         statements = macros.record_results(results).split(";")
         assert len(statements) == 3
@@ -98,10 +144,10 @@ def test_more_results_than_a_statement_takes_are_recorded_in_several() -> None:
             connection.execute(statement)
         assert connection.execute(
             "select run_id, resource_type, status, count(*), min(name), any_value(failures), "
-            "sum(seconds) from dbt_results group by all order by 2"
+            "sum(seconds), source_names from dbt_results group by all order by 2"
         ).fetchall() == [
-            ("it's tonight", "model", "error", 1, "x", None, Decimal("1.235")),
-            ("it's tonight", "test", "pass", 2500, "it's 0", 0, Decimal("625")),
+            ("it's tonight", "model", "error", 1, "x", None, Decimal("1.235"), ""),
+            ("it's tonight", "test", "pass", 2500, "it's 0", 0, Decimal("625"), "a,b"),
         ]
         assert macros.record_results([]).strip() == ""
 
@@ -247,7 +293,7 @@ def test_faults_in_the_data_turn_the_build_red(built: Project, tmp_path: Path) -
     assert recorded(project) == ended(project)
     assert project.query(
         "select run_id, outcome, checks_failed, checks_warned, failed_names "
-        "from reporting.pipeline_builds order by ended_at desc limit 1"
+        "from reporting.pipeline_builds where source_name = 'all' order by ended_at desc limit 1"
     ) == [
         (
             *("tonight", "failed", 4, 2),
@@ -286,7 +332,7 @@ def test_faults_in_the_models_turn_the_build_red(built: Project, tmp_path: Path)
     # Both steps are one run's.
     assert project.query(
         "select outcome, checks_failed, models_built > 0, models_not_built > 0 "
-        "from reporting.pipeline_builds where run_id = 'one'"
+        "from reporting.pipeline_builds where run_id = 'one' and source_name = 'all'"
     ) == [("failed", 4, True, True)]
 
 

@@ -24,8 +24,16 @@
             failures int64,
             seconds numeric(18, 3),
             started_at timestamp,
-            ended_at timestamp
+            ended_at timestamp,
+            source_names string
         )
+    {% endif %}
+{% endmacro %}
+
+{#- For a table that was made when it had no such column. -#}
+{% macro widen_results() %}
+    {% if flags.WHICH != 'freshness' %}
+        alter table {{ dbt_results() }} add column if not exists source_names string
     {% endif %}
 {% endmacro %}
 
@@ -34,14 +42,19 @@
     {% set recorded = results | selectattr(
         'node.resource_type', 'in', ['model', 'seed', 'snapshot', 'test', 'unit_test']
     ) | list %}
+    {% set known = {} %}
     {% set ended_at = timestamp_utc(modules.datetime.datetime.now(modules.pytz.utc)) %}
     {% for rows in recorded | batch(1000) %}
         {{ ';' if not loop.first }}
         insert into {{ dbt_results() }} (
-            invocation_id, run_id, node_id, resource_type, name, status, failures, seconds, started_at, ended_at
+            invocation_id, run_id, node_id, resource_type, name, status, failures, seconds, started_at, ended_at,
+            source_names
         )
         values
         {% for result in rows %}
+            {#- A unit test that ran had rows of its own beneath it. -#}
+            {% set tested = result.node.tested_node_unique_id %}
+            {% set beneath = [tested] if tested else result.node.depends_on_nodes %}
             (
                 {{ quoted(invocation_id) }},
                 {{ quoted(dbt_metadata_envs.get('DAGSTER_RUN_ID') or env_var('MELTANO_RUN_ID', '')) }},
@@ -52,7 +65,8 @@
                 {{ 'null' if result.failures is none else result.failures }},
                 {{ result.execution_time | round(3) }},
                 {{ run_started_at_utc() }},
-                {{ ended_at }}
+                {{ ended_at }},
+                '{{ source_names(beneath, known) | join(',') }}'
             ){{ ',' if not loop.last }}
         {% endfor %}
     {% endfor %}

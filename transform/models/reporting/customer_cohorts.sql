@@ -48,7 +48,7 @@ cohorts as (
         cast(months_since as int64) as months_since,
         customer_count,
         max(customer_count) over cohort as cohort_size,
-        {{ to_numeric('customer_count / max(customer_count) over cohort', 18, 6) }} as active_rate
+        {{ quotient('customer_count', 'max(customer_count) over cohort', 18, 6) }} as active_rate
 
     from active
 

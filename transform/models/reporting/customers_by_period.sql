@@ -69,9 +69,9 @@ final as (
     select
 
         *,
-        {{ to_numeric('repeat_customer_count / nullif(customer_count, 0)', 18, 6) }} as repeat_rate,
-        {{ to_numeric('order_count / nullif(customer_count, 0)', 18, 6) }} as orders_per_customer,
-        {{ to_numeric('net_sales / nullif(customer_count, 0)', 28, 2) }} as net_sales_per_customer
+        {{ quotient('repeat_customer_count', 'customer_count', 18, 6) }} as repeat_rate,
+        {{ quotient('order_count', 'customer_count', 18, 6) }} as orders_per_customer,
+        {{ quotient('net_sales', 'customer_count', 28, 2) }} as net_sales_per_customer
 
     from totals
 

@@ -118,9 +118,9 @@ final as (
         sum(disbursals) over so_far as disbursed_to_date,
         sum(payments) over so_far as repaid_to_date,
         sum(disbursals - payments) over so_far as outstanding_to_date,
-        {{ to_numeric('facility_repaid_amount / nullif(facility_disbursed_amount, 0)', 18, 6) }}
+        {{ quotient('facility_repaid_amount', 'facility_disbursed_amount', 18, 6) }}
             as repaid_rate,
-        {{ to_numeric('defaulted_facility_count / nullif(facility_count, 0)', 18, 6) }}
+        {{ quotient('defaulted_facility_count', 'facility_count', 18, 6) }}
             as default_rate
 
     from totals

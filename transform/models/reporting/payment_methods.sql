@@ -49,9 +49,8 @@ final as (
     select
 
         *,
-        {{ to_numeric(
-            'net_sales / nullif(sum(net_sales) over (partition by currency_code), 0)', 18, 6
-        ) }} as share_of_net_sales
+        {{ quotient('net_sales', 'sum(net_sales) over (partition by currency_code)', 18, 6) }}
+            as share_of_net_sales
 
     from totals
 

@@ -2,7 +2,7 @@ with
 
 results as (
 
-    select * from {{ ref('fct_dbt_results') }}
+    select * from {{ ref('pipeline_results') }}
 
 ),
 
@@ -10,10 +10,11 @@ failures as (
 
     select
         run_id,
+        source_name,
         {{ dbt.listagg('node_name', "', '", 'order by node_name', 5) }} as failed_names
     from results
     where outcome = 'failed' and is_final
-    group by run_id
+    group by run_id, source_name
 
 ),
 
@@ -37,11 +38,24 @@ durations as (
 
 ),
 
+-- Nodes are built side by side: of dbt's time a source has the part of its nodes.
+worked as (
+
+    select
+        run_id,
+        source_name,
+        sum(seconds) / nullif(max(sum(seconds)) over (partition by run_id), 0) as share_of_run
+    from results
+    group by run_id, source_name
+
+),
+
 counted as (
 
     select
 
         run_id,
+        source_name,
         count(case when is_check then 1 end) as check_count,
         count(case when is_check and outcome = 'passed' then 1 end) as checks_passed,
         count(case when is_check and outcome = 'warned' then 1 end) as checks_warned,
@@ -57,7 +71,7 @@ counted as (
 
     where is_final
 
-    group by run_id
+    group by run_id, source_name
 
 ),
 
@@ -66,6 +80,7 @@ final as (
     select
 
         counted.run_id,
+        counted.source_name,
         substr({{ text('cast(counted.ended_at as date)') }}, 1, 7) as period,
         counted.ended_at,
         case
@@ -81,15 +96,18 @@ final as (
         counted.models_built,
         counted.models_not_built,
         failures.failed_names,
-        {{ to_numeric('durations.seconds', 18, 3) }} as seconds
+        {{ to_numeric('durations.seconds * coalesce(worked.share_of_run, 1)', 18, 3) }} as seconds
 
     from counted
 
     inner join durations
         on counted.run_id = durations.run_id
 
+    inner join worked
+        on counted.run_id = worked.run_id and counted.source_name = worked.source_name
+
     left join failures
-        on counted.run_id = failures.run_id
+        on counted.run_id = failures.run_id and counted.source_name = failures.source_name
 
 )
 

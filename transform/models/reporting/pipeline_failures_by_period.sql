@@ -2,7 +2,7 @@ with
 
 results as (
 
-    select * from {{ ref('fct_dbt_results') }}
+    select * from {{ ref('pipeline_results') }}
 
 ),
 
@@ -18,6 +18,7 @@ counted as (
     select
 
         periods.period,
+        results.source_name,
         results.node_id,
         results.node_name,
         results.resource_type,
@@ -32,7 +33,12 @@ counted as (
 
     where results.outcome in ('failed', 'warned') and results.is_final
 
-    group by periods.period, results.node_id, results.node_name, results.resource_type
+    group by
+        periods.period,
+        results.source_name,
+        results.node_id,
+        results.node_name,
+        results.resource_type
 
 ),
 
@@ -41,7 +47,8 @@ ranked as (
     select
         *,
         row_number() over (
-            partition by period order by failed_count desc, warned_count desc, node_id asc
+            partition by period, source_name
+            order by failed_count desc, warned_count desc, node_id asc
         ) as failure_rank
     from counted
 
@@ -51,6 +58,7 @@ final as (
 
     select
         period,
+        source_name,
         failure_rank,
         node_name,
         resource_type,

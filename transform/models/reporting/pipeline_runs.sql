@@ -53,7 +53,7 @@ runs as (
 
     select
         run_id,
-        'all' as source_name
+        source_name
     from builds
 
 ),
@@ -83,7 +83,7 @@ joined as (
         loaded.rows_lost,
         coalesce(loaded.bytes, 0) as bytes,
         coalesce(loaded.seconds, 0) as load_seconds,
-        case when runs.source_name = 'all' then coalesce(builds.seconds, 0) end as build_seconds
+        coalesce(builds.seconds, 0) as build_seconds
 
     from runs
 
@@ -91,7 +91,7 @@ joined as (
         on runs.run_id = loaded.run_id and runs.source_name = loaded.source_name
 
     left join builds
-        on runs.run_id = builds.run_id
+        on runs.run_id = builds.run_id and runs.source_name = builds.source_name
 
 ),
 

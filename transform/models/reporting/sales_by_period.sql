@@ -55,9 +55,9 @@ final as (
     select
 
         *,
-        {{ to_numeric('net_sales / nullif(order_count, 0)', 28, 2) }} as average_order_value,
-        {{ to_numeric('discounts / nullif(total_sales, 0)', 18, 6) }} as discount_rate,
-        {{ to_numeric('returns / nullif(net_sales, 0)', 18, 6) }} as return_rate
+        {{ quotient('net_sales', 'order_count', 28, 2) }} as average_order_value,
+        {{ quotient('discounts', 'total_sales', 18, 6) }} as discount_rate,
+        {{ quotient('returns', 'net_sales', 18, 6) }} as return_rate
 
     from totals
 

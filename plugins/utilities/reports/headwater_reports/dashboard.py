@@ -3,7 +3,7 @@
 `analyze/dashboards/<name>.yml` says which views a page shows and how; `analyze/columns.yml` names
 their columns once for all pages. Charts are Vega-Lite. The warehouse has done the sums: a view has
 a row for each choice of the filters, and the page only picks among them, so that no number is made
-in a browser.
+in a browser, and every filter acts on every chart.
 """
 
 import base64
@@ -196,19 +196,22 @@ def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[st
     declared, columns = dashboard.declared, dashboard.columns
     numbers = [number["column"] for number in declared["headline"]["numbers"]]
     covers = declared["headline"].get("covers", [])
-    wanted = {declared["headline"]["view"]: {*numbers, *covers}}
+    filters = list(declared["filters"])
+    wanted = {declared["headline"]["view"]: {*filters, *numbers, *covers}}
     panels = []
     for number, panel in enumerate(declared["panels"]):
         sort = [name.removeprefix("-") for name in panel.get("sort", [])]
-        wanted.setdefault(panel["view"], set()).update(panel["columns"], sort)
+        wanted.setdefault(panel["view"], {*filters}).update(panel["columns"], sort)
         shown = set(re.findall(r"\w+", json.dumps(panel["chart"])))
         has_amounts = any(columns[name]["unit"] == "amount" for name in shown & columns.keys())
         panels.append(
             {"id": f"panel-{number}", **panel, "chart": dashboard.charts[number]}
             | {"has_amounts": has_amounts}
         )
-    opens = _opens(declared["filters"], [views[view] for view in wanted])
-    used = {name for names in wanted.values() for name in names} | declared["filters"].keys()
+    packed = {view: _packed(views[view], sorted(names)) for view, names in wanted.items()}
+    whole = {view: views[view] for view in wanted if packed[view]}
+    opens = _opens(filters, list(whole.values()))
+    used = {name for names in wanted.values() for name in names}
     return {
         "name": dashboard.name,
         "title": declared["title"],
@@ -216,24 +219,18 @@ def _content(dashboard: Dashboard, views: dict[str, pa.Table | None]) -> dict[st
         "filters": declared["filters"],
         "headline": declared["headline"],
         "opens": opens,
-        "facts": _facts(dashboard, views[declared["headline"]["view"]], opens),
+        "facts": _facts(dashboard, whole.get(declared["headline"]["view"]), opens),
         "panels": panels,
         "columns": {name: columns[name] for name in columns if name in used},
-        "views": _compressed(
-            {
-                view: _packed(views[view], list(declared["filters"]), sorted(names))
-                for view, names in wanted.items()
-            }
-        ),
+        "views": _compressed(packed),
     }
 
 
-def _opens(filters: dict[str, str], tables: list[pa.Table | None]) -> dict[str, Any]:
+def _opens(filters: list[str], tables: list[pa.Table]) -> dict[str, Any]:
     """What a page opens with, by filter: all, or what most rows have, as of the currencies."""
     opens = {}
     for name in filters:
-        columns = [table[name] for table in tables if table and name in table.column_names]
-        found = Counter(value for column in columns for value in column.to_pylist())
+        found = Counter(value for table in tables for value in table[name].to_pylist())
         opens[name] = ALL if ALL in found else max(found, key=found.get, default=None)
     return opens
 
@@ -243,7 +240,7 @@ def _facts(dashboard: Dashboard, table: pa.Table | None, opens: dict[str, Any]) 
     rows = [
         row
         for row in (table.to_pylist() if table else [])
-        if all(row[name] == opens[name] for name in opens if name in row)
+        if all(row[name] == opens[name] for name in opens)
     ]
     facts = {}
     for number in dashboard.declared["headline"]["numbers"][:3] if rows else []:
@@ -287,16 +284,15 @@ def _vega_lite(panel: dict[str, Any], columns: dict[str, dict[str, str]]) -> dic
     }
 
 
-def _packed(table: pa.Table | None, filters: list[str], names: list[str]) -> dict[str, Any] | None:
-    """The columns of a view that a page shows; None if the view or one of them is missing.
+def _packed(table: pa.Table | None, names: list[str]) -> dict[str, Any] | None:
+    """The columns of a view that a page needs; None if the view or one of them is missing.
 
-    Not every view is split by every filter. A column that repeats itself is {"values": the
-    different ones, "codes": which one each row has}.
+    A column that repeats itself is {"values": the different ones, "codes": which one each row has}.
     """
     if table is None or not set(names) <= set(table.column_names):
         return None
     packed = {}
-    for name in dict.fromkeys([*(f for f in filters if f in table.column_names), *names]):
+    for name in names:
         values = [_plain(value) for value in table[name].to_pylist()]
         different = {value: code for code, value in enumerate(dict.fromkeys(values))}
         if len(different) * 2 < len(values):

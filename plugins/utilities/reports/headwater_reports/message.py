@@ -58,7 +58,7 @@ select
     checks_skipped,
     failed_names
 from reporting.pipeline_builds
-where check_count > 0
+where check_count > 0 and source_name = 'all'
 qualify ended_at = max(ended_at) over ()
 """
 SOLD = """

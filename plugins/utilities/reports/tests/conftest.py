@@ -43,11 +43,13 @@ from (values
 ) as v (run_id, stream, rows_inserted, rows_updated, rows_deleted);
 create table reporting.pipeline_builds as
 from (values
-    (100, 90, 0, 10, 0, 'a_check', timestamp '2026-06-29 19:05:00'),
-    (168, 166, 2, 0, 0, null, timestamp '2026-06-30 19:05:00'),
-    (0, 0, 0, 0, 0, null, timestamp '2026-06-30 19:06:00')
+    ('all', 100, 90, 0, 10, 0, 'a_check', timestamp '2026-06-29 19:05:00'),
+    ('all', 168, 166, 2, 0, 0, null, timestamp '2026-06-30 19:05:00'),
+    ('lana', 20, 20, 0, 0, 0, null, timestamp '2026-06-30 19:05:00'),
+    ('all', 0, 0, 0, 0, 0, null, timestamp '2026-06-30 19:06:00')
 ) as v (
-    check_count, checks_passed, checks_warned, checks_failed, checks_skipped, failed_names, ended_at
+    source_name, check_count, checks_passed, checks_warned, checks_failed, checks_skipped,
+    failed_names, ended_at
 );
 create table reporting.sales_by_period as
 from (values

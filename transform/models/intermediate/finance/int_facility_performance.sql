@@ -74,7 +74,7 @@ final as (
         disbursed_amount,
         repaid_amount,
         payment_count,
-        {{ to_numeric('repaid_amount / nullif(disbursed_amount, 0)', 18, 6) }} as repayment_ratio,
+        {{ quotient('repaid_amount', 'disbursed_amount', 18, 6) }} as repayment_ratio,
         {{ dbt.datediff('first_disbursed_at', 'first_paid_at', 'day') }}
             as days_to_first_payment,
 

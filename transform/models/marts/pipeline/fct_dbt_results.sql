@@ -28,6 +28,7 @@ final as (
             when status in ('skipped', 'no-op') then 'skipped'
             else 'failed'
         end as outcome,
+        source_names,
 
         ---------- numerics
         failing_rows,

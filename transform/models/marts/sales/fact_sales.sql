@@ -198,7 +198,7 @@ discounted as (
         coalesce(discount_amount, quantity * unit_discount) as extended_discount_amount,
         case
             when discount_amount is null then {{ to_numeric('unit_discount', 28, 6) }}
-            else coalesce({{ to_numeric('discount_amount / nullif(quantity, 0)', 28, 6) }}, 0)
+            else coalesce({{ quotient('discount_amount', 'quantity', 28, 6) }}, 0)
         end as discount_unit_price
 
     from described

@@ -21,6 +21,7 @@ final as (
         resource_type,
         name as node_name,
         status,
+        source_names,
 
         ---------- numerics
         failures as failing_rows,

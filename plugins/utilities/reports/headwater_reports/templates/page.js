@@ -4,7 +4,6 @@
 const content = JSON.parse(document.getElementById("content").textContent);
 const STALE_HOURS = 26;
 const ALL = "all";
-const LIST = new Intl.ListFormat("en-GB");
 const MONTHS = ["January", "February", "March", "April", "May", "June", "July", "August", "September",
   "October", "November", "December"];
 
@@ -94,10 +93,9 @@ async function startPage() {
   const chosen = {};
 
   const headline = views[content.headline.view];
-  const hasColumn = (rows, column) => rows && rows.length > 0 && column in rows[0];
 
   function choices(column) {
-    const rows = Object.values(views).filter((view) => hasColumn(view, column)).flat();
+    const rows = Object.values(views).filter(Boolean).flat();
     const count = new Map();
     for (const row of rows) count.set(row[column], (count.get(row[column]) || 0) + 1);
     const values = [...count.keys()];
@@ -135,7 +133,6 @@ async function startPage() {
 
   function rowsOf(panel) {
     const rows = views[panel.view].filter((row) => filters.every((column) => {
-      if (!(column in row)) return true;
       const value = row[column];
       if (panel.split !== column) return value === chosen[column];
       if (column === "period") return isPart(value, chosen.period, panel.grain);
@@ -157,7 +154,7 @@ async function startPage() {
 
   function headlineRow(period) {
     return (headline || []).find((row) => filters.every((column) =>
-      !(column in row) || row[column] === (column === "period" ? period : chosen[column])));
+      row[column] === (column === "period" ? period : chosen[column])));
   }
 
   function showHeadline() {
@@ -189,8 +186,7 @@ async function startPage() {
   }
 
   function csv(panel, rows) {
-    const names = [...filters.filter((column) => rows.length && column in rows[0]), ...panel.columns]
-      .filter((name, place, all) => all.indexOf(name) === place);
+    const names = [...new Set([...filters, ...panel.columns])];
     const cell = (value) => (/[",\n\r]/.test(value) ? `"${String(value).replaceAll('"', '""')}"` : value);
     const lines = [names, ...rows.map((row) => names.map((name) => (row[name] === null ? "" : row[name])))];
     return lines.map((line) => line.map(cell).join(",")).join("\r\n") + "\r\n";
@@ -249,11 +245,7 @@ async function startPage() {
     const section = document.getElementById(panel.id);
     const [nothing, chart, behind, pick] = [".nothing", ".chart", ".behind", ".pick select"].map((part) => section.querySelector(part));
     const details = section.querySelector("details");
-    const beyond = filters.filter((column) => packed[panel.view] && !(column in packed[panel.view].columns)
-      && selects[column].options.length > 1).map((column) => content.filters[column].toLowerCase());
     let view;
-
-    if (beyond.length) section.querySelector(".beyond").textContent = `Of every ${LIST.format(beyond)}.`;
 
     async function show() {
       let rows = views[panel.view] ? rowsOf(panel) : [];
