@@ -29,6 +29,7 @@ NIGHTLY = dg.define_asset_job(
     "nightly",
     dg.AssetSelection.all() - dg.AssetSelection.groups("again"),
     description="Everything, from the sources to the copy that people read.",
+    config={"loggers": {"console": {}}},  # ours; without a word of it, Dagster takes its own
 )
 (_declared,) = MELTANO["schedules"]
 SCHEDULE = dg.ScheduleDefinition(

@@ -1,5 +1,6 @@
 """What Meltano remembers of its syncs: when each ended, and how far its streams came."""
 
+import datetime as dt
 import json
 import os
 from typing import NamedTuple
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from .project import ENVIRONMENT, ROOT
 
 SYNCS = """
-select job_name, run_id, payload, ended_at
+select job_name, run_id, payload, started_at, ended_at
 from runs
 where {condition}
 order by ended_at
@@ -19,12 +20,26 @@ VALUES = ("replication_key_value", "updatedAt", "createdAt")
 
 
 class Sync(NamedTuple):
-    """`newest`: by stream that was read, its newest replication value, if it has one."""
+    """`newest`: by stream in its state, the newest replication value, if it has one."""
 
     name: str
     run_id: str
+    started_at: str
     ended_at: str
     newest: dict[str, str | None]
+
+    def read(self, tap: str) -> set[str]:
+        """The streams that were read: those selected in the catalog that Meltano gave to the tap.
+
+        Meltano keeps the newest one, whatever wrote it. If that is another's, all in the state.
+        """
+        path = ROOT / ".meltano" / "run" / tap / "tap.properties.json"
+        if path.exists():
+            at = dt.datetime.fromtimestamp(path.stat().st_mtime, dt.UTC).replace(tzinfo=None)
+            if self.started_at <= str(at) <= self.ended_at:
+                catalog = json.loads(path.read_text())["streams"]
+                return {stream["tap_stream_id"] for stream in catalog if stream.get("selected")}
+        return {*self.newest}
 
 
 def sync_name(tap: str, loader: str, suffix: str = "") -> str:
@@ -44,7 +59,12 @@ def syncs(condition: str, **values: str) -> list[Sync]:
         runs = connection.execute(query, values).all()
     engine.dispose()
     return [
-        Sync(run.job_name, str(run.run_id), str(run.ended_at), _newest(run.payload)) for run in runs
+        Sync(
+            run.job_name,
+            *map(str, (run.run_id, run.started_at, run.ended_at)),
+            _newest(run.payload),
+        )
+        for run in runs
     ]
 
 

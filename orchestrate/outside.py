@@ -62,8 +62,12 @@ def _synced(job: Job, since: str) -> tuple[list[dg.AssetMaterialization], str]:
         for tap, loader in job.loaders.items():
             # One with a suffix has a state of its own, and the same tables.
             if f"{sync.name}:".startswith(f"{sync_name(tap, loader)}:"):
-                names = {s.table: s.name for s in streams(tap) if s.name in sync.newest}
-                found |= {table: (sync, sync.newest[name]) for table, name in names.items()}
+                read = sync.read(tap)
+                found |= {
+                    stream.table: (sync, sync.newest.get(stream.name))
+                    for stream in streams(tap)
+                    if stream.name in read
+                }
     return [
         dg.AssetMaterialization(
             dg.AssetKey(table),

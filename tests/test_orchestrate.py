@@ -1,12 +1,14 @@
 """The graph as it is declared: against the selection, the manifest, and the last one seen."""
 
+import fcntl
 import json
+import os
 import sys
 
 import pytest
 import yaml
 from dagster_project import Dagster
-from headwater_project import ROOT, project_in
+from headwater_project import ROOT, project_in, until
 
 SNAPSHOT = json.loads((ROOT / "tests/fixtures/definitions.json").read_text())
 SCRIPT = str(ROOT / "tests/definitions_snapshot.py")
@@ -23,6 +25,20 @@ def connect(*arguments, **options):
     raise SystemExit(f"duckdb {arguments}")
 duckdb.connect = connect
 import orchestrate.definitions
+"""
+# A dbt that stops in the middle of writing its manifest.
+HALFWAY = """#!/bin/sh
+echo "$@" >> calls
+printf '{"nodes": ' > "$DBT_TARGET_PATH/manifest.json"
+cat gate
+printf '{}}' >> "$DBT_TARGET_PATH/manifest.json"
+"""
+# Loads what is parsed; says first that it asks for the lock.
+LOAD = """
+import sys
+sys.addaudithook(lambda event, _: event == "fcntl.flock" and open(sys.argv[1], "w").close())
+from orchestrate.transform import manifest
+print(manifest())
 """
 
 
@@ -172,3 +188,49 @@ def test_dbt_parses_what_changed(project, now):
     assert refused.code == 1
     assert "dbt parse failed" in refused.err
     assert "nowhere" in refused.err
+
+
+@pytest.fixture
+def parsing(tmp_path):
+    """A fresh project that two processes load at once, with such a dbt; and they."""
+    for project in project_in(tmp_path):
+        Dagster(project)
+        path = tmp_path / "bin/dbt"
+        path.parent.mkdir()
+        path.write_text(HALFWAY)
+        path.chmod(0o755)
+        os.mkfifo(project.root / "gate")
+        search = {"PATH": f"{path.parent}{os.pathsep}{project.environment['PATH']}"}
+        yield (
+            project,
+            [
+                project.start(sys.executable, "-c", LOAD, f"asked-{name}", **search)
+                for name in ("webserver", "daemon")
+            ],
+        )
+
+
+def test_one_process_parses_and_no_other_reads_what_is_half_written(parsing):
+    project, loads = parsing
+    calls = project.root / "calls"
+
+    def parses():
+        return calls.read_text().splitlines() if calls.exists() else []
+
+    def both_asked():
+        return parses() and len([*project.root.glob("asked-*")]) == len(loads)
+
+    # Without a lock, the other one parses as well, or fails on what there is.
+    def ran():
+        return len(parses()) > 1 or any(load.poll() is not None for load in loads)
+
+    until(lambda: both_asked() or ran(), "both at the lock")
+    assert not ran()
+    lock = (project.output / "dagster/dbt/duckdb/manifest.lock").open()
+    with lock, pytest.raises(BlockingIOError):
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    (project.root / "gate").write_text("")
+    for done in map(project.end, loads):
+        assert done.code == 0, done.text
+        assert done.out == "{'nodes': {}}\n"
+    assert parses() == ["--no-use-colors parse"]

@@ -141,15 +141,32 @@ def synced(project):
     path.parent.mkdir(exist_ok=True)
     path.unlink(missing_ok=True)
     connection = sqlite3.connect(path)
-    columns = 'job_name, run_id, state, payload, ended_at, "trigger"'
+    columns = 'job_name, run_id, state, payload, started_at, ended_at, "trigger"'
     connection.execute(f"create table runs ({columns})")
 
-    def note(*streams, state="SUCCESS", trigger=None, name="dev:tap-postgres-to-target-duckdb"):
+    def now():
+        return dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+
+    def note(
+        *streams,
+        state="SUCCESS",
+        trigger=None,
+        name="dev:tap-postgres-to-target-duckdb",
+        read=None,
+    ):
         bookmarks = {stream: {"replication_key_value": "2026-06-30"} for stream in streams}
         payload = json.dumps({"singer_state": {"bookmarks": bookmarks}})
-        ended_at = dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        row = (name, str(uuid.uuid4()), state, payload, ended_at, trigger)
-        connection.execute(f"insert into runs ({columns}) values (?, ?, ?, ?, ?, ?)", row)
+        started_at = now()
+        catalog = project.root / ".meltano/run/tap-postgres/tap.properties.json"
+        catalog.parent.mkdir(parents=True, exist_ok=True)
+        found = [
+            {"tap_stream_id": stream, "selected": read is None or stream in read}
+            for stream in streams
+        ]
+        catalog.write_text(json.dumps({"streams": found}))
+        os.utime(catalog, (time.time(), time.time()))  # the system's own time of a file lags
+        row = (name, str(uuid.uuid4()), state, payload, started_at, now(), trigger)
+        connection.execute(f"insert into runs ({columns}) values (?, ?, ?, ?, ?, ?, ?)", row)
         connection.commit()
 
     yield note
@@ -165,6 +182,18 @@ def test_a_sync_by_hand_is_reported_once(look, synced):
     synced("rainbow-orders")
     synced("rainbow-orders", "lana-customers")
     synced("lana-customers", name="dev:tap-postgres-to-target-duckdb:repair")
+    assert set(look()[:2]) == {"raw_rainbow/orders", "raw_lana/customers"}
+
+
+def test_of_a_sync_by_hand_only_what_it_read_is_reported(look, synced):
+    both = ("rainbow-orders", "lana-customers")
+    synced(*both, read=["lana-customers"])
+    reported = look()
+    assert reported[0] == "raw_lana/customers"
+    assert "raw_rainbow/orders" not in reported
+    # What a sync read is not known any more after the next one.
+    synced(*both, read=["lana-customers"])
+    synced(*both, read=[], state="FAIL")
     assert set(look()[:2]) == {"raw_rainbow/orders", "raw_lana/customers"}
 
 

@@ -60,6 +60,8 @@ def of_postgres(project):
 
 def test_nightly_makes_everything_and_ends_with_the_summary(project, dagster, first):
     assert "Every row arrived." in first.out
+    assert "Beginning" in first.err
+    assert "STEP_START" not in first.text
     (run,) = dagster.runs()
     assert run.status == DagsterRunStatus.SUCCESS
     made = dagster.materialized(run)

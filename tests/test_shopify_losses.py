@@ -5,6 +5,7 @@ import re
 
 import pytest
 from headwater_project import Done, Project
+from headwater_reconcile.windows import reread
 from shop_documents import landed, sent, unlike
 
 pytestmark = pytest.mark.slow
@@ -21,9 +22,11 @@ def first_cause(done: Done) -> str:
 
 
 def repair(project: Project, done: Done) -> None:
-    """Run the command that a red run has printed, as a person would paste it."""
-    command = re.search("read it again: (.*)$", first_cause(done))[1]
-    assert command.endswith(" tap-shopify lines-to-orders target-duckdb")
+    """Run the command that a red run has printed, as a person would paste it; reconcile and dbt
+    print the same one."""
+    printed, since = re.search(r"(read it again: \w+=(\S+) .*)$", first_cause(done)).groups()
+    assert printed == reread("orders", since)
+    _, _, command = printed.partition(": ")
     done = project.run("sh", "-c", command)
     assert done.code == 0, done.text
 
