@@ -33,7 +33,7 @@ _TYPE_NAMES = {
 
 
 # A table of few columns needs little; a wide one is given more, up to what DuckDB takes by itself.
-MEMORY_LIMITS = ("96MB", "1GB")
+MEMORY_LIMITS = ("96MB", "320MB", "1GB")
 
 
 class DuckDBWarehouse(Warehouse):
