@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cached_property
 
 import adbc_driver_postgresql
 import pyarrow as pa
@@ -17,16 +16,16 @@ BATCH_BYTES = 4 << 20
 
 
 class ArrowConnection:
-    """One connection for all streams, opened when the first one is read."""
+    """One connection for all streams."""
 
     def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
+        self._database = adbc_driver_postgresql.connect(dsn)
+        self._connection = AdbcConnection(self._database)
+        self._connection.set_autocommit(False)
 
-    @cached_property
-    def _connection(self) -> AdbcConnection:
-        connection = AdbcConnection(adbc_driver_postgresql.connect(self._dsn))
-        connection.set_autocommit(False)
-        return connection
+    def close(self) -> None:
+        self._connection.close()
+        self._database.close()
 
     @contextmanager
     def transaction(self, settings: Iterable[str]) -> Iterator["Transaction"]:

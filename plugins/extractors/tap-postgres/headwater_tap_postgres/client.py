@@ -133,6 +133,12 @@ class Connector(PostgresConnector):
         _, parameters = self._dialect.create_connect_args(self._engine.url)
         return ArrowConnection(make_dsn(**{**parameters, "client_encoding": "UTF8"}))
 
+    def close(self) -> None:
+        """Close the connections to the server."""
+        if arrow := self.__dict__.pop("_arrow", None):
+            arrow.close()
+        self._engine.dispose()
+
     @contextmanager
     def arrow_transaction(self) -> Iterator[Transaction]:
         """What `_connect` is for rows."""

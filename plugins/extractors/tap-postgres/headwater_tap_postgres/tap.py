@@ -163,6 +163,12 @@ class TapPostgres(tap_postgres.tap.TapPostgres):
             ):
                 yield f"the select pattern {pattern} matches no column of any table"
 
+    def sync_all(self) -> None:
+        try:
+            super().sync_all()
+        finally:
+            self.connector.close()
+
     def _handle_termination(self, signum, frame) -> None:
         """Write the state, then fail: rows are missing."""
         with suppress(SystemExit):

@@ -156,8 +156,6 @@ def sync(settings):
         except Exception as error:
             error.recorder = recorder
             raise
-        finally:
-            tap.connector._engine.dispose()
         return recorder
 
     return sync

@@ -66,6 +66,16 @@ def test_what_a_crash_has_left_is_swept(tmp_path):
     assert {*tmp_path.iterdir()} == {needed, foreign, made}
 
 
+def test_no_connection_outlives_the_tap(orders, server, discover, sync, in_bulk):
+    def connections():
+        found = psutil.Process().net_connections("tcp")
+        return {each.laddr for each in found if each.raddr and each.raddr.port == server.port}
+
+    catalog, before = discover("shop-orders"), connections()
+    sync(catalog, **in_bulk)
+    assert connections() == before
+
+
 def test_a_disk_that_is_full(orders, discover, sync, in_bulk, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

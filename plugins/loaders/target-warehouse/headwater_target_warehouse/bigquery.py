@@ -29,7 +29,7 @@ from .bigquery_sql import BIGNUMERIC, BigQuerySQL
 from .errors import LoadError
 from .schema import JSON, NUMERIC, TIME, TIMESTAMP, Table, decimal_type
 from .target import TargetWarehouse
-from .warehouse import AUDIT_SCHEMA, Counts, Warehouse, audit_row, parquet_rows
+from .warehouse import AUDIT_SCHEMA, Counts, Warehouse, audit_row, parquet_columns, parquet_rows
 
 # Seconds before the first retry; each further one waits twice as long.
 FIRST_DELAY = 1.0
@@ -299,7 +299,8 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
 
     def stage_parquet(self, table: Table, path: Path, metadata: Mapping[str, Any]) -> int:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for rows in parquet_rows(self, table, file, metadata):
+            found = parquet_columns(self, table, file.schema_arrow)
+            for rows in parquet_rows(table, file, found, metadata):
                 self.stage(table, rows)
             return file.metadata.num_rows
 

@@ -16,7 +16,7 @@ from singer_sdk import typing as th
 from .errors import LoadError
 from .schema import JSON, TIME, TIMESTAMP, Column, Table, sql_type
 from .target import TargetWarehouse
-from .warehouse import Counts, Warehouse, audit_row, parquet_column, parquet_rows
+from .warehouse import Counts, Warehouse, audit_row, parquet_columns, parquet_rows
 
 _TYPE_NAMES = {
     pa.bool_(): "boolean",
@@ -33,7 +33,7 @@ _TYPE_NAMES = {
 
 
 # A table of few columns needs little; a wide one is given more, up to what DuckDB takes by itself.
-MEMORY_LIMITS = ("96MB", "1GB")
+MEMORY_LIMITS = ("96MB", "320MB", "1GB")
 
 
 class DuckDBWarehouse(Warehouse):
@@ -195,13 +195,13 @@ class DuckDBWarehouse(Warehouse):
 
     def stage_parquet(self, table: Table, path: Path, metadata: Mapping[str, Any]) -> int:
         with pyarrow.parquet.ParquetFile(path) as file:
-            found = {c: parquet_column(self, table, c, file.schema_arrow) for c in table.columns}
+            found = parquet_columns(self, table, file.schema_arrow)
             if "file_row_number" not in file.schema_arrow.names and all(
                 _casts_exactly(given, column.type) for column, given in found.items()
             ):
                 self._staged[table.stream].append(self._in_place(table, path, found, metadata))
             else:
-                for rows in parquet_rows(self, table, file, metadata):
+                for rows in parquet_rows(table, file, found, metadata):
                     self.stage(table, rows)
             return file.metadata.num_rows
 

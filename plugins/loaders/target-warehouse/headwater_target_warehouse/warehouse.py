@@ -274,12 +274,16 @@ def audit_row(audit: Mapping[str, Any], counts: Counts, started: float) -> dict[
     return {**audit, **done, "seconds": audit["seconds"] + time.monotonic() - started}
 
 
-def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Schema) -> pa.DataType:
-    """The column type of a column in a batch file; null where the file does not have it.
+def parquet_columns(dialect: Dialect, table: Table, file: pa.Schema) -> dict[Column, pa.DataType]:
+    """The type of each of the table's columns in a batch file; null where the file has none.
 
     Raises:
-        LoadError: it has it, with values that the table's may not hold exactly.
+        LoadError: a column has values that the table's may not hold exactly.
     """
+    return {column: _parquet_column(dialect, table, column, file) for column in table.columns}
+
+
+def _parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Schema) -> pa.DataType:
     if column.field not in file.names:
         return pa.null()
     given = file.field(column.field).type
@@ -294,19 +298,23 @@ def parquet_column(dialect: Dialect, table: Table, column: Column, file: pa.Sche
 
 
 def parquet_rows(
-    dialect: Dialect, table: Table, file: pyarrow.parquet.ParquetFile, metadata: Mapping[str, Any]
+    table: Table,
+    file: pyarrow.parquet.ParquetFile,
+    found: Mapping[Column, pa.DataType],
+    metadata: Mapping[str, Any],
 ) -> Iterator[pa.Table]:
-    """A batch file's rows as `Warehouse.stage` takes them; `metadata`: as of `stage_parquet`.
+    """A batch file's rows as `Warehouse.stage` takes them.
+
+    `found`: of `parquet_columns`. `metadata`: as of `stage_parquet`.
 
     Raises:
         LoadError: a value that its column cannot hold exactly.
     """
-    found = [parquet_column(dialect, table, column, file.schema_arrow) for column in table.columns]
     rows = 0
     for batch in file.iter_batches():
         count = batch.num_rows
         arrays: dict[str, pa.Array] = {}
-        for column, given in zip(table.columns, found, strict=True):
+        for column, given in found.items():
             type_ = pa.string() if column.type == JSON else column.type
             values = pa.nulls(count) if pa.types.is_null(given) else batch[column.field]
             try:
