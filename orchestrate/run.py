@@ -55,9 +55,9 @@ def run(job: str | None) -> int:
             text=True,
             errors="replace",
         ) as meltano:
-            causes = show(meltano.stderr)
+            causes, seconds = show(meltano.stderr)
         if meltano.returncode == 0:
-            return summarise(job, environment)
+            return summarise(job, environment, seconds)
         sys.stderr.writelines(["\n  The run did not end well.\n", *causes])
         return meltano.returncode if meltano.returncode > 0 else 128 - meltano.returncode
 
@@ -101,14 +101,22 @@ class Causes:
         return list(dict.fromkeys([*self._said, *ended]))
 
 
-def show(log: Iterable[str]) -> list[str]:
-    """Show Meltano's log without its tracebacks; returns why the run ended, line by line."""
-    causes = Causes()
+def show(log: Iterable[str]) -> tuple[list[str], float | None]:
+    """Show Meltano's log without its tracebacks; returns why the run ended, line by line, and how
+    many seconds the load from Postgres took, all that Meltano does around it included."""
+    causes, steps, seconds = Causes(), set(), None
+    began = time.monotonic()
     for line in log:
         if causes.hear(line):
             sys.stderr.write(line)
             sys.stderr.flush()
-    return [f"  {cause}\n" for cause in causes.lines] or causes.tracebacks
+        if found := STEP.match(COLOUR.sub("", line)):
+            steps.add(found["step"])
+        if "Block run completed" in line:
+            if "tap-postgres" in steps:
+                seconds = time.monotonic() - began
+            began, steps = time.monotonic(), set()
+    return [f"  {cause}\n" for cause in causes.lines] or causes.tracebacks, seconds
 
 
 def run_through_dagster() -> int:
@@ -120,11 +128,13 @@ def run_through_dagster() -> int:
     return code or summarise(nightly_job(os.environ.get("MELTANO_ENVIRONMENT")), dict(os.environ))
 
 
-def summarise(job: str, environment: dict[str, str]) -> int:
-    """Print what the newest run did; returns the exit code."""
+def summarise(job: str, environment: dict[str, str], load_seconds: float | None = None) -> int:
+    """Print what the newest run did; returns the exit code. `load_seconds`: of `show`."""
     # An environment beside the default one says by itself where its warehouse is.
     through = ["meltano", "--log-level", "warning", "invoke"] if job != DEFAULT_JOB else []
-    return subprocess.run([*through, "reconcile", "summary"], env=environment).returncode
+    options = ["--load-seconds", str(load_seconds)] if load_seconds else []
+    command = [*through, "reconcile", "summary", *options]
+    return subprocess.run(command, env=environment).returncode
 
 
 def nightly_job(environment: str | None) -> str:

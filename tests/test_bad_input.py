@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import Decimal
 
 import duckdb
@@ -14,6 +15,7 @@ from headwater_project import (
     differences,
     project_in,
     source_tables,
+    stuck,
     until,
     warehouse_tables,
     why,
@@ -130,6 +132,25 @@ def test_a_run_beside_another(loaded):
     assert line.endswith("): start this one after it.")
 
 
+def test_a_server_that_restarts_in_the_midst(loaded):
+    bookmark = loaded.bookmarks()["rainbow-orders"]
+    running = loaded.start("python", "orchestrate/run.py", "nightly")
+    # The lock goes with its server.
+    with suppress(psycopg.OperationalError), stuck(loaded, "headwater-tap-postgres", "--catalog"):
+        loaded.server.stop()
+    loaded.server.start()
+    line = why(loaded.end(running))
+    assert line == (
+        "tap-postgres: rainbow-orders: terminating connection due to administrator command"
+    )
+    assert loaded.bookmarks()["rainbow-orders"] == bookmark
+    done = loaded.meltano(*LOAD)
+    assert done.code == 0, done.text
+    assert [*(loaded.output / "batches").iterdir()] == []
+    source = source_tables(loaded.server.dsn, "rainbow", "lana")
+    assert differences(source, warehouse_tables(loaded.warehouse)) == {}
+
+
 @pytest.fixture
 def small_disk(tmp_path) -> Iterator[Project]:
     """A project with 1 MiB for `output/`."""
@@ -153,6 +174,9 @@ def test_a_full_disk(loaded, small_disk):
     subprocess.run(["mount", "-o", "remount,size=100m", small_disk.output], check=True)
     done = small_disk.meltano(*LOAD, **server)
     assert done.code == 0, done.text
+    assert [*(small_disk.output / "batches").iterdir()] == []
+    source = source_tables(loaded.server.dsn, "rainbow", "lana")
+    assert differences(source, warehouse_tables(small_disk.warehouse)) == {}
 
 
 def test_a_value_that_does_not_fit_and_the_setting_that_admits_it(loaded):

@@ -104,5 +104,6 @@ def test_the_next_run_starts_by_itself_and_ends_right(project, snapshots):
     assert sum(rows.total() for rows in marked.values()) > 0
     assert all(counts["source"] == counts["warehouse"] for counts in done.table.values())
     assert unlike(landed(project), sent(project)) == []
+    assert [*(project.output / "batches").iterdir()] == [], "files that a killed run has left"
     servers = project.processes("postgres") + project.processes("headwater_sandbox.shopify.server")
     assert {*project.processes()} == {*servers}

@@ -150,6 +150,11 @@ def test_the_terminal_shows_that_every_row_arrived(project, first):
             **dict.fromkeys(("updated", "deleted", "later", "lost"), 0),
         }
     assert "Every row arrived." in first.done.out
+    assert re.search(
+        r"^  Postgres +12 streams in [\d.]+ s, with Meltano .* [\d.]+ s$",
+        first.done.out,
+        re.MULTILINE,
+    )
     assert re.search(r"dbt +\d+ models.*: \d+ ok, 0 warn, 0 error, 0 skip", first.done.out)
     assert "output/headwater.duckdb" in first.done.out
     assert first.done.out.rstrip().endswith("output/reports/index.html, which `make reports` opens")

@@ -93,10 +93,10 @@ class BulkStream(Stream):
             key = self.replication_key
             for file in write_files(map(self._finished, batches), self._tap.folder, rows, key):
                 counter.increment(file.rows)
-                if key:
+                yield batch_config.encoding, [file.path.as_uri()]
+                if key:  # it has been sent: the state may go at any moment, with a signal
                     last = bookmark(self._wires[key].column, file.last)
                     self._increment_stream_state({key: last}, context=context)
-                yield batch_config.encoding, [file.path.as_uri()]
         self._complete(context, is_written=True)
         self._finalize_state(self.get_context_state(context))
 

@@ -9,6 +9,8 @@ import threading
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from singer_messages import Loader, message, record, schema, state
 
@@ -371,6 +373,34 @@ class TestRefusals:
         assert "Traceback" not in err
         assert "No space left on device" in err.splitlines()[-1]
         assert rows(loader) == [(1, "kept")]
+
+    def test_disk_full_after_some_batch_files(
+        self, loader: Loader, small_disk: Path, tmp_path: Path
+    ) -> None:
+        loader.path = small_disk / "w.duckdb"
+        files, lines = [], [SCHEMA]
+        for number in range(8):
+            ids = range(number * 500, (number + 1) * 500)
+            noise = [os.urandom(2000).hex() for _ in ids]
+            files.append(tmp_path / f"{number}.parquet")
+            pq.write_table(pa.table({"id": ids, "v": noise, "at": ids}), files[-1])
+            batch = {"encoding": {"format": "parquet"}, "manifest": [files[-1].as_uri()]}
+            lines += [message("BATCH", "s-t", **batch), state({"files": number + 1})]
+        process = loader.start(batch_size_rows=500, batch_folder=tmp_path)
+        out, err = process.communicate("\n".join(lines) + "\n")
+        assert process.returncode == 1
+        assert "Traceback" not in err
+        assert "No space left on device" in err.splitlines()[-1]
+        said = json.loads(out.splitlines()[-1])["files"]
+        committed = [file for file in files if not file.exists()]
+        assert committed == files[: len(committed)]
+        assert 0 < said <= len(committed) < len(files)
+        assert [id_ for id_, _ in rows(loader)] == list(range(len(committed) * 500))
+
+        subprocess.run(["mount", "-o", "remount,size=64m", small_disk], check=True)
+        loader.run(SCHEMA, *lines[1 + 2 * len(committed) :], batch_folder=tmp_path)
+        assert [id_ for id_, _ in rows(loader)] == list(range(4000))
+        assert [*tmp_path.glob("*.parquet")] == []
 
 
 HOLD = """

@@ -274,20 +274,36 @@ def publish_command(path: Path, lock_timeout: float) -> None:
     default=Path("output/reports"),
     help="The folder of the reports.",
 )
-def summary(path: Path, lock_timeout: float, dbt_target: Path, reports: Path) -> None:
+@click.option(
+    "--load-seconds",
+    type=float,
+    help="How long the load from Postgres took with all that is around it.",
+)
+def summary(
+    path: Path,
+    lock_timeout: float,
+    dbt_target: Path,
+    reports: Path,
+    load_seconds: float | None,
+) -> None:
     """Show what the newest run did: rows, dbt, and how to open the warehouse and the reports."""
     published = published_path(path)
     out = console()
     if not is_bigquery() and published.exists() and _is_newer(published, path):
         with duckdb.connect(str(published), read_only=True) as connection:
-            print_summary(out, lambda sql: connection.execute(sql).to_arrow_table(), dbt_target)
+            print_summary(
+                out,
+                lambda sql: connection.execute(sql).to_arrow_table(),
+                dbt_target,
+                load_seconds,
+            )
     else:
         warehouse = _open(path, lock_timeout)
         if not warehouse:
             raise _missing(path)
         with warehouse:
             warehouse.create_audit_tables()
-            print_summary(out, warehouse.query, dbt_target)
+            print_summary(out, warehouse.query, dbt_target, load_seconds)
     if is_bigquery():
         print_bigquery(out, os.environ["GCP_PROJECT_ID"])
     else:

@@ -15,6 +15,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from headwater_reconcile.shopify import STREAMS as SHOP_STREAMS
+
 WIDTH = 100
 _COUNTS = ("source", "warehouse", "inserted", "updated", "deleted", "later", "lost")
 _NEWEST = """
@@ -41,6 +43,7 @@ select
     r.later,
     r.lost,
     r.seconds + coalesce(l.seconds, 0) as seconds,
+    l.seconds as load_seconds,
     r.note,
     r.reconciled_at
 from _headwater.reconciliations as r
@@ -125,8 +128,11 @@ def _verdict(rows: list[dict], total: dict) -> list[tuple[str, str]]:
     return lines
 
 
-def print_summary(out: Console, query: Query, dbt_target: Path) -> None:
-    """The table, and the dbt result."""
+def print_summary(
+    out: Console, query: Query, dbt_target: Path, load_seconds: float | None = None
+) -> None:
+    """The table, how long the load from Postgres took, and the dbt result. `load_seconds`: what
+    that load took with all that is around it."""
     rows = query(_NEWEST).to_pylist()
     reconciled_at = rows[0]["reconciled_at"].replace(tzinfo=dt.UTC) if rows else None
     when = f" · {reconciled_at:%-d %B %Y %H:%M} UTC" if reconciled_at else ""
@@ -136,11 +142,29 @@ def print_summary(out: Console, query: Query, dbt_target: Path) -> None:
     if rows and query(_NOT_RECONCILED)["n"][0].as_py():
         out.print(Text("  Rows were loaded since then: they are not in this table.", "yellow"))
     out.print()
+    _print_load(out, rows, load_seconds)
     _print_dbt(out, dbt_target / "run_results.json", reconciled_at)
 
 
 def _fact(out: Console, name: str, text: str, style: str = "") -> None:
     out.print(Text.assemble((f"  {name:<11}", "dim"), (text, style)), soft_wrap=True)
+
+
+def _print_load(out: Console, rows: list[dict], load_seconds: float | None) -> None:
+    seconds = [
+        row["load_seconds"]
+        for row in rows
+        if row["stream"] not in SHOP_STREAMS and row["load_seconds"] is not None
+    ]
+    if not seconds:
+        return
+    around = "with Meltano and the start of tap and loader"
+    _fact(
+        out,
+        "Postgres",
+        f"{len(seconds)} stream{'s' if len(seconds) > 1 else ''} in {sum(seconds):.1f} s"
+        f"{f', {around} {load_seconds:.1f} s' if load_seconds else ''}",
+    )
 
 
 def _print_dbt(out: Console, path: Path, reconciled_at: dt.datetime | None) -> None:

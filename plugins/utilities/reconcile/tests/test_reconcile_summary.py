@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 
 import pytest
 
@@ -72,6 +73,21 @@ def test_summary(run, monkeypatch):
     assert "\x1b" not in result.stdout
     short = [line for line in result.stdout.splitlines() if str(run.folder) not in line]
     assert max(map(len, short)) <= 100
+
+
+def test_the_load_from_postgres_is_shown_apart_from_what_is_around_it(run):
+    assert re.search(r"^  Postgres   2 streams in \d+\.\d s$", run.run("summary").stdout, re.M)
+    run.sql("update _headwater.loads set seconds = 1.25")
+    line = "  Postgres   2 streams in 2.5 s, with Meltano and the start of tap and loader 11.8 s\n"
+    assert line in run.run("summary", "--load-seconds", "11.75").stdout
+    # A stream that the newest run has not loaded, and the shop's, do not count.
+    run.sql("update _headwater.loads set run_id = 'older' where stream = 'shop-orders'")
+    run.sql("update _headwater.reconciliations set run_id = 'newest'")
+    assert "  Postgres " not in run.run("summary").stdout
+    run.sql("update _headwater.loads set run_id = 'newest'")
+    for table in ("loads", "reconciliations"):
+        run.sql(f"update _headwater.{table} set stream = 'orders' where stream = 'shop-orders'")
+    assert "  Postgres   1 stream in 1.2 s\n" in run.run("summary").stdout
 
 
 def test_paths_are_as_short_as_they_can_be_typed(run, monkeypatch):
