@@ -326,16 +326,26 @@ def test_every_node_is_in_one_of_the_files(built: Build) -> None:
     assert {f for f in FILES if f.endswith(".sql")} <= declared
 
 
+# What each row of a batch file is given that is loaded as it is.
+METADATA = {"_sdc_extracted_at": "2026-01-01", "_sdc_sequence": 1, "_sdc_table_version": None}
+
+
+@pytest.mark.parametrize("metadata", [None, METADATA], ids=["rows", "files"])
 @pytest.mark.parametrize("stream", STREAMS)
-def test_loader(analyzer: Analyzer, tables: dict[str, Table], stream: str) -> None:
+def test_loader(
+    analyzer: Analyzer, tables: dict[str, Table], stream: str, metadata: dict | None
+) -> None:
     table = tables[stream]
     raw = analyzer.relations["offline", table.schema, table.name]
     assert {name: type_name(type_) for name, type_ in raw.items()} == {
         name: LOADER.type_name(type_).partition("(")[0].upper()
         for name, type_ in columns_of(table).items()
     }
-    analyzer.check(LOADER.create_staging_sql(STAGED, table))
-    view_sql = LOADER.create_parsed_view_sql(PARSED, STAGED, table)
+    types = {name: table.arrow_schema.field(name).type for name in table.arrow_schema.names}
+    if metadata:
+        types = {column.name: column.type for column in table.columns}
+    analyzer.check(LOADER.create_staging_sql(STAGED, types))
+    view_sql = LOADER.create_parsed_view_sql(PARSED, STAGED, table, metadata)
     if view_sql:
         analyzer.check(view_sql)
     source = PARSED if view_sql else STAGED
@@ -343,7 +353,7 @@ def test_loader(analyzer: Analyzer, tables: dict[str, Table], stream: str) -> No
         LOADER.check_sql(STAGED, table),
         LOADER.merge_sql(source, table) if table.keys else "",
         LOADER.insert_sql(source, table),
-        LOADER.changed_sql(STAGED, table),
+        LOADER.changed_sql(source, table),
         LOADER.activate_sql(table, 1, hard_delete=False),
         LOADER.activate_sql(table, 1, hard_delete=True),
     ):

@@ -8,7 +8,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,11 +80,24 @@ Result = TypeVar("Result")
 
 @dataclass
 class _Staged:
-    """Rows of one stream in a Parquet file, until they are committed."""
+    """Rows of one stream in a Parquet file of ours, until they are committed."""
 
     path: Path
     writer: pyarrow.parquet.ParquetWriter
     rows: int = 0
+
+
+class _EqualKeys(Exception):
+    """Rows with equal keys have come without the order in which they did."""
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """A batch file that is loaded as it is, and the values of its rows' metadata columns."""
+
+    path: Path
+    rows: int
+    metadata: Mapping[str, Any]
 
 
 class BigQueryWarehouse(BigQuerySQL, Warehouse):
@@ -134,6 +148,7 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         # Removed in the end, also after an error.
         self._directory = tempfile.TemporaryDirectory(prefix="target-bigquery-")
         self._staged: dict[str, _Staged] = {}
+        self._whole: dict[str, list[_Whole]] = defaultdict(list)
         self._schemas: set[str] = set()
         self._closed = threading.Event()
 
@@ -288,6 +303,10 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
     # Staging
 
     def stage(self, table: Table, rows: pa.Table) -> None:
+        self._rewrite(table)
+        self._write(table, rows)
+
+    def _write(self, table: Table, rows: pa.Table) -> None:
         schema = pa.schema((n, self.staging_type(t)) for n, t in _columns(table).items())
         staged = self._staged.get(table.stream)
         if staged is None:
@@ -299,10 +318,32 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
 
     def stage_parquet(self, table: Table, path: Path, metadata: Mapping[str, Any]) -> int:
         with pyarrow.parquet.ParquetFile(path) as file:
-            found = parquet_columns(self, table, file.schema_arrow)
-            for rows in parquet_rows(table, file, found, metadata):
-                self.stage(table, rows)
-            return file.metadata.num_rows
+            as_is = self._loads_as_it_is(table, file.schema_arrow)
+            rows = file.metadata.num_rows
+        whole = self._whole[table.stream]
+        whole.append(_Whole(path, rows, metadata))
+        version = "_sdc_table_version"
+        same_version = whole[0].metadata.get(version) == metadata.get(version)
+        if table.stream in self._staged or not (as_is and same_version):
+            self._rewrite(table)
+        return rows
+
+    def _loads_as_it_is(self, table: Table, file: pa.Schema) -> bool:
+        """Raises LoadError as `stage_parquet` does."""
+        parquet_columns(self, table, file)
+        names = [column.name for column in table.columns]
+        return sorted(names) == sorted(file.names) != [] and all(
+            self.loads_exactly(file.field(column.name).type, column.type)
+            for column in table.columns
+        )
+
+    def _rewrite(self, table: Table) -> None:
+        """Take the batch files' rows into a file of ours, in which each has its place in order."""
+        for whole in self._whole.pop(table.stream, ()):
+            with pyarrow.parquet.ParquetFile(whole.path) as file:
+                found = parquet_columns(self, table, file.schema_arrow)
+                for rows in parquet_rows(table, file, found, whole.metadata):
+                    self._write(table, rows)
 
     # Commits
 
@@ -312,9 +353,16 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         started = time.monotonic()
         stream = table.stream
         counts = Counts()
+        if whole := self._whole.get(stream):
+            paths, rows = [each.path for each in whole], sum(each.rows for each in whole)
+            try:
+                counts = self._load_and_merge(table, paths, rows, whole[0].metadata)
+                del self._whole[stream]
+            except _EqualKeys:
+                self._rewrite(table)
         if staged := self._staged.pop(stream, None):
             staged.writer.close()
-            counts = self._load_and_merge(table, staged)
+            counts = self._load_and_merge(table, [staged.path], staged.rows)
             staged.path.unlink()
         if activate is not None:
             sql = self.activate_sql(table, activate, hard_delete=hard_delete)
@@ -323,17 +371,32 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
         self._run(self.insert_audit_sql("loads", audit_row(audit, counts, started)), stream)
         return counts
 
-    def _load_and_merge(self, table: Table, staged: _Staged) -> Counts:
+    def _load_and_merge(
+        self,
+        table: Table,
+        paths: Sequence[Path],
+        rows: int,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> Counts:
+        """`metadata`: of all the rows, where the files have no such columns.
+
+        Raises:
+            _EqualKeys: which of two rows comes last is not in the files.
+        """
         stream = table.stream
         name = f"staging_{table.schema}_{table.name}_{uuid.uuid4().hex[:12]}"
         ref = source = self.quote(AUDIT_SCHEMA, name)
         view = self.quote(AUDIT_SCHEMA, f"{name}_parsed")
-        view_sql = self.create_parsed_view_sql(view, ref, table)
+        view_sql = self.create_parsed_view_sql(view, ref, table, metadata)
+        types = _columns(table) if metadata is None else {c.name: c.type for c in table.columns}
         try:
-            self._run(self.create_staging_sql(ref, table), stream)
-            with staged.path.open("rb") as file:
-                self._load(file, ref, stream)
-            keys = self._check(table, ref, staged.rows)
+            self._run(self.create_staging_sql(ref, types), stream)
+            for path in paths:
+                with path.open("rb") as file:
+                    self._load(file, ref, stream)
+            keys = self._check(table, ref, rows)
+            if metadata is not None and table.keys and keys < rows:
+                raise _EqualKeys
             if view_sql:
                 self._run(view_sql, stream)
                 source = view
@@ -343,7 +406,7 @@ class BigQueryWarehouse(BigQuerySQL, Warehouse):
             done = self._run(self.merge_sql(source, table), stream).dml_stats
             inserted, updated = done.inserted_row_count, done.updated_row_count
             if updated:  # some perhaps only in their version
-                (changed,) = self._row(self.changed_sql(ref, table), stream)
+                (changed,) = self._row(self.changed_sql(source, table), stream)
                 updated = changed - inserted
             return Counts(inserted, updated, keys - inserted - updated)
         finally:

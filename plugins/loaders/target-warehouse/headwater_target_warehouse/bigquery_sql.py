@@ -132,29 +132,52 @@ class BigQuerySQL(Dialect):
             return pa.string()
         return NUMERIC if pa.types.is_decimal(type_) else type_
 
-    def create_staging_sql(self, ref: str, table: Table, hours: int = 24) -> str:
-        schema = table.arrow_schema
-        columns = {n: self.staging_type(t) for n, t in zip(schema.names, schema.types, strict=True)}
+    def create_staging_sql(
+        self, ref: str, types: Mapping[str, pa.DataType], hours: int = 24
+    ) -> str:
+        """`types`: the table's, of the columns that are staged."""
+        columns = {name: self.staging_type(type_) for name, type_ in types.items()}
         return (
             f"create table {ref} ({self._definitions(columns)}) options (expiration_timestamp = "
             f"timestamp_add(current_timestamp(), interval {hours} hour))"
         )
 
-    def create_parsed_view_sql(self, view: str, ref: str, table: Table) -> str | None:
-        """The staged rows with the types of the table; None where they have them already."""
+    def create_parsed_view_sql(
+        self, view: str, ref: str, table: Table, metadata: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """The staged rows as the table has them; None where they are so already.
+
+        `metadata`: the values of the columns that the staging table has not.
+        """
         schema = table.arrow_schema
-        if not any(map(self.staged_as_text, schema.types)):
+        if metadata is None and not any(map(self.staged_as_text, schema.types)):
             return None
         columns = []
         for name, type_ in zip(schema.names, schema.types, strict=True):
             column = self.quote(name)
-            if type_ == JSON:
+            if metadata is not None and name in table.metadata:
+                value = self.literal(metadata.get(name))
+                column = f"cast({value} as {self.type_name(type_)}) as {column}"
+            elif type_ == JSON:
                 # BigQuery keeps JSON numbers as INT64, UINT64 or FLOAT64.
                 column = f"parse_json({column}, wide_number_mode => 'round') as {column}"
             elif self.staged_as_text(type_):
                 column = f"cast({column} as bignumeric) as {column}"
             columns.append(column)
         return f"create view {view} as select {', '.join(columns)} from {ref}"
+
+    def loads_exactly(self, given: pa.DataType, type_: pa.DataType) -> bool:
+        """Whether BigQuery takes a Parquet file's values for a column as they are."""
+        staged = self.staging_type(type_)
+        if pa.types.is_decimal(staged):
+            return (
+                pa.types.is_decimal(given)
+                and given.scale <= staged.scale
+                and given.precision - given.scale <= 29
+            )
+        if pa.types.is_integer(staged):
+            return pa.types.is_signed_integer(given)
+        return given == staged
 
     def check_sql(self, ref: str, table: Table) -> str:
         """One row: staged rows, distinct keys, rows without key; then for each JSON column how many

@@ -27,6 +27,8 @@ class Scripted:
     """
 
     rows: int = 1
+    keys: int | None = None  # of them; as many as rows, unless it says
+    uploads: list[bytes] = field(default_factory=list)
     faults: dict[str, list[int | str]] = field(default_factory=lambda: defaultdict(list))
     done: list[str] = field(default_factory=list)  # kinds of the jobs that did their work
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -72,6 +74,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer({"job": job})
         if self.path.startswith("/upload"):
             resource, kind = json.loads(re.search(rb"\{.*?\}\r\n", body, re.DOTALL)[0]), "load"
+            self.script.uploads.append(body)
         else:
             resource = json.loads(body)
             query = resource["configuration"]["query"]["query"]
@@ -95,7 +98,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.refuse(fault) if fault else self.answer(self.script.jobs[what["rest"]])
         if what["what"] == "queries":
             job = self.script.jobs[what["rest"]]
-            values = [str(self.script.rows)] * 2 + ["0"]
+            keys = self.script.rows if self.script.keys is None else self.script.keys
+            values = [str(self.script.rows), str(keys), "0"]
             fields = [{"name": f"f{n}_", "type": "INTEGER"} for n in range(3)]
             return self.answer(
                 {

@@ -1,12 +1,16 @@
 """What BigQuery may answer, and what becomes of the load: a retry, or one line and no STATE."""
 
+import datetime as dt
 import re
+from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 from headwater_target_warehouse import bigquery
 from scripted_bigquery import Endpoint
-from singer_messages import record, schema, state
+from singer_messages import message, record, schema, state
 
 LINES = (schema("a-b", ["id"], id="integer"), record("a-b", id=1), state({"read": 1}))
 ALL = ["stage", "load", "check", "merge", "audit"]
@@ -53,6 +57,70 @@ def assert_refused(endpoint: Endpoint, result: Result, line: str, did: list[str]
 
 def test_all_goes_well(endpoint):
     assert_loaded(endpoint, load(endpoint))
+
+
+def batch(*paths: Path) -> str:
+    manifest = [path.as_uri() for path in paths]
+    return message("BATCH", "a-b", encoding={"format": "parquet"}, manifest=manifest)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Two batch files of a row each."""
+    paths = [tmp_path / f"{n}.parquet" for n in (1, 2)]
+    for n, path in enumerate(paths):
+        rows = {"id": [n], "at": [dt.datetime(2026, 1, 1, tzinfo=dt.UTC)], "v": ["a"]}
+        pq.write_table(pa.table(rows).cast(pa.schema(FILE)), path)
+    return paths
+
+
+FILE = {"id": pa.int32(), "at": pa.timestamp("us", "UTC"), "v": pa.string()}
+BATCHED = schema(
+    "a-b",
+    ["id"],
+    id="integer",
+    at={"type": ["string", "null"], "format": "date-time"},
+    v="string",
+)
+
+
+def test_batch_files_are_loaded_as_they_are(endpoint, files):
+    endpoint.script.rows = 2
+    result = load(endpoint, BATCHED, batch(*files), state({"read": 1}))
+    assert result.exit_code == 0, result.exception or result.stderr
+    assert work(endpoint) == ["stage", "load", "load", "check", "merge", "audit"]
+    for file, sent in zip(files, endpoint.script.uploads, strict=True):
+        assert file.read_bytes() in sent
+    assert not endpoint.script.staged
+
+
+@pytest.mark.parametrize(
+    "why", ["equal keys", "records", "a column named otherwise", "a column more"]
+)
+def test_batch_files_are_put_in_order_where_that_is_needed(endpoint, files, why):
+    lines = [BATCHED, batch(*files), state({"read": 1})]
+    endpoint.script.rows = 2
+    once = ["stage", "load", "check", "merge", "audit"]
+    did = once
+    if why == "equal keys":
+        endpoint.script.keys = 1
+        did = ["stage", "load", "load", "check", *once]
+    elif why == "records":
+        endpoint.script.rows = 3
+        lines.insert(2, record("a-b", id=1))
+    elif why == "a column more":
+        for file in files:
+            pq.write_table(pq.read_table(file).append_column("more", [["x"]]), file)
+    else:
+        lines[0] = BATCHED.replace('"v"', '"a v"')
+        for file in files:
+            pq.write_table(pq.read_table(file).rename_columns(["id", "at", "a v"]), file)
+    result = load(endpoint, *lines)
+    assert result.exit_code == 0, result.exception or result.stderr
+    assert work(endpoint) == did
+    *_, last = endpoint.script.uploads
+    assert not any(file.read_bytes() in last for file in files)
+    assert not endpoint.script.staged
 
 
 def test_jobs_carry_labels_location_cap_and_priority(endpoint, monkeypatch):
