@@ -75,5 +75,7 @@ def open_warehouse() -> Iterator[Reader]:
         raise LoadError(
             f"there is no {path} to read: load, and run `meltano invoke reconcile publish`"
         )
-    with duckdb.connect(str(path), read_only=True) as connection:
+    # What does not fit goes to disk, as for dbt.
+    limit = {"memory_limit": os.environ.get("DUCKDB_MEMORY_LIMIT", "2GB")}
+    with duckdb.connect(str(path), read_only=True, config=limit) as connection:
         yield Reader(lambda sql: connection.execute(sql).to_arrow_table())
