@@ -133,7 +133,7 @@ def grow(scale: float, folder: Path) -> tuple[float, dict[str, float]]:
     days: list[dict[str, float]] = []
     try:
         run("meltano", "invoke", "sandbox", "up")
-        run("meltano", "run", "nightly")
+        run("meltano", "run", *LOAD_ALL, "dbt:build")
         results = json.loads((project.output / "dbt/target/run_results.json").read_text())
         for _ in range(DAYS):
             project.tick()

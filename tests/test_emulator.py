@@ -338,7 +338,7 @@ def test_lines_that_are_lost_are_named_with_their_order(project, after_a_tick):
     client(emulator).query_and_wait(
         f"update raw_shopify.orders set lineItems = parse_json('[]') where id = '{id_}'"
     )
-    select = ("--select", "assert_complete_order_lines")
+    select = ("--select", "stg_shopify__order_lines", "assert_complete_order_lines")
     done = project.meltano("--environment=emulator", "invoke", "dbt", "build", *select)
     assert done.code != 0
     since = theirs[id_]["updatedAt"]
