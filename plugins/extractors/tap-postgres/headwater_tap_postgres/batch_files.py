@@ -98,8 +98,14 @@ class _File:
         self._waiting: list[pa.RecordBatch] = []
         self._group_rows = group_rows
         self._room, self._bytes = group_rows, 0
+        # All of it is read, once: what would help to find a part of it is not made.
         self._writer = pyarrow.parquet.ParquetWriter(
-            path, schema, compression="zstd", use_dictionary=False, store_decimal_as_integer=True
+            path,
+            schema,
+            compression="zstd",
+            use_dictionary=False,
+            write_statistics=False,
+            store_decimal_as_integer=True,
         )
 
     def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
