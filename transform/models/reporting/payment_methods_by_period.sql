@@ -33,27 +33,43 @@ methods as (
 
 ),
 
+days as (
+
+    select
+
+        sales.sold_on,
+        sales.channel,
+        sales.currency_code,
+        sales.payment_key,
+        {{ sales_measures() }}
+
+    from sales
+
+    group by sales.sold_on, sales.channel, sales.currency_code, sales.payment_key
+
+),
+
 final as (
 
     select
 
         periods.period,
-        coalesce(sales.channel, 'all') as channel,
-        sales.currency_code,
+        coalesce(days.channel, 'all') as channel,
+        days.currency_code,
         coalesce(methods.payment_method, 'Unknown') as payment_method,
-        {{ sales_measures() }}
+        {{ sums_of_days() }}
 
-    from sales
+    from days
 
     inner join periods
-        on sales.sold_on = periods.date_day
+        on days.sold_on = periods.date_day
 
     inner join methods
-        on sales.payment_key = methods.payment_key
+        on days.payment_key = methods.payment_key
 
     group by grouping sets (
-        (periods.period, sales.currency_code, methods.payment_method),
-        (periods.period, sales.currency_code, methods.payment_method, sales.channel)
+        (periods.period, days.currency_code, methods.payment_method),
+        (periods.period, days.currency_code, methods.payment_method, days.channel)
     )
 
 )

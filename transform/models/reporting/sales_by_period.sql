@@ -6,19 +6,30 @@ sales as (
 
 ),
 
+orders as (
+
+    select * from {{ ref('orders_by_person') }}
+
+),
+
 periods as (
 
     select * from {{ ref('period_dates') }}
 
 ),
 
-customers as (
+days as (
 
     select
-        customer_key,
-        person_key
-    from {{ ref('dim_customers') }}
-    where customer_key != {{ unknown_key() }}
+
+        sales.sold_on,
+        sales.channel,
+        sales.currency_code,
+        {{ sales_measures() }}
+
+    from sales
+
+    group by sales.sold_on, sales.channel, sales.currency_code
 
 ),
 
@@ -28,25 +39,36 @@ totals as (
 
         periods.period,
         periods.period_type,
-        coalesce(sales.channel, 'all') as channel,
-        sales.currency_code,
-        min(sales.sold_on) as first_day,
-        max(sales.sold_on) as last_day,
-        count(distinct customers.person_key) as customer_count,
-        {{ sales_measures() }}
+        coalesce(days.channel, 'all') as channel,
+        days.currency_code,
+        min(days.sold_on) as first_day,
+        max(days.sold_on) as last_day,
+        {{ sums_of_days() }}
 
-    from sales
+    from days
 
     inner join periods
-        on sales.sold_on = periods.date_day
-
-    left join customers
-        on sales.customer_key = customers.customer_key
+        on days.sold_on = periods.date_day
 
     group by grouping sets (
-        (periods.period, periods.period_type, sales.currency_code),
-        (periods.period, periods.period_type, sales.currency_code, sales.channel)
+        (periods.period, periods.period_type, days.currency_code),
+        (periods.period, periods.period_type, days.currency_code, days.channel)
     )
+
+),
+
+-- Who bought on several days counts once.
+customers as (
+
+    select
+        periods.period,
+        orders.channel,
+        orders.currency_code,
+        count(distinct orders.person_key) as customer_count
+    from orders
+    inner join periods
+        on orders.sold_on = periods.date_day
+    group by periods.period, orders.channel, orders.currency_code
 
 ),
 
@@ -54,12 +76,31 @@ final as (
 
     select
 
-        *,
-        {{ quotient('net_sales', 'order_count', 28, 2) }} as average_order_value,
-        {{ quotient('discounts', 'total_sales', 18, 6) }} as discount_rate,
-        {{ quotient('returns', 'net_sales', 18, 6) }} as return_rate
+        totals.period,
+        totals.period_type,
+        totals.channel,
+        totals.currency_code,
+        totals.first_day,
+        totals.last_day,
+        coalesce(customers.customer_count, 0) as customer_count,
+        totals.order_count,
+        totals.quantity,
+        totals.total_sales,
+        totals.discounts,
+        totals.net_sales,
+        totals.returns,
+        totals.net_after_returns,
+        {{ quotient('totals.net_sales', 'totals.order_count', 28, 2) }} as average_order_value,
+        {{ quotient('totals.discounts', 'totals.total_sales', 18, 6) }} as discount_rate,
+        {{ quotient('totals.returns', 'totals.net_sales', 18, 6) }} as return_rate
 
     from totals
+
+    left join customers
+        on
+            totals.period = customers.period
+            and totals.channel = customers.channel
+            and totals.currency_code = customers.currency_code
 
 )
 

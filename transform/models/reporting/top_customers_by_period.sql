@@ -23,28 +23,44 @@ customers as (
 
 ),
 
+days as (
+
+    select
+
+        sales.sold_on,
+        sales.channel,
+        sales.currency_code,
+        sales.customer_key,
+        {{ sales_measures() }}
+
+    from sales
+
+    group by sales.sold_on, sales.channel, sales.currency_code, sales.customer_key
+
+),
+
 totals as (
 
     select
 
         periods.period,
-        coalesce(sales.channel, 'all') as channel,
-        sales.currency_code,
+        coalesce(days.channel, 'all') as channel,
+        days.currency_code,
         customers.person_key,
-        max(sales.sold_on) as last_sold_on,
-        {{ sales_measures() }}
+        max(days.sold_on) as last_sold_on,
+        {{ sums_of_days() }}
 
-    from sales
+    from days
 
     inner join periods
-        on sales.sold_on = periods.date_day
+        on days.sold_on = periods.date_day
 
     inner join customers
-        on sales.customer_key = customers.customer_key
+        on days.customer_key = customers.customer_key
 
     group by grouping sets (
-        (periods.period, sales.currency_code, customers.person_key),
-        (periods.period, sales.currency_code, customers.person_key, sales.channel)
+        (periods.period, days.currency_code, customers.person_key),
+        (periods.period, days.currency_code, customers.person_key, days.channel)
     )
 
 ),

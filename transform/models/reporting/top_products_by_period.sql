@@ -19,28 +19,48 @@ products as (
 
 ),
 
+days as (
+
+    select
+
+        sales.sold_on,
+        sales.currency_code,
+        sales.product_key,
+        {{ sales_measures() }}
+
+    from sales
+
+    group by sales.sold_on, sales.currency_code, sales.product_key
+
+),
+
 totals as (
 
     select
 
         periods.period,
         products.channel,
-        sales.currency_code,
+        days.currency_code,
         coalesce(nullif(products.category_name, ''), 'No category') as category_name,
         products.product_id,
-        {{ sales_measures() }}
+        {{ sums_of_days() }}
 
-    from sales
+    from days
 
     inner join periods
-        on sales.sold_on = periods.date_day
+        on days.sold_on = periods.date_day
 
     inner join products
-        on sales.product_key = products.product_key
+        on days.product_key = products.product_key
 
     where products.channel is not null
 
-    group by 1, 2, 3, 4, 5
+    group by
+        periods.period,
+        products.channel,
+        days.currency_code,
+        coalesce(nullif(products.category_name, ''), 'No category'),
+        products.product_id
 
 ),
 

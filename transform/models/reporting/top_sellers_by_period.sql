@@ -19,30 +19,46 @@ sellers as (
 
 ),
 
+days as (
+
+    select
+
+        sales.sold_on,
+        sales.channel,
+        sales.currency_code,
+        sales.seller_key,
+        {{ sales_measures() }}
+
+    from sales
+
+    group by sales.sold_on, sales.channel, sales.currency_code, sales.seller_key
+
+),
+
 totals as (
 
     select
 
         periods.period,
-        coalesce(sales.channel, 'all') as channel,
-        sales.currency_code,
+        coalesce(days.channel, 'all') as channel,
+        days.currency_code,
         sellers.channel as seller_channel,
         sellers.seller_id,
-        {{ sales_measures() }}
+        {{ sums_of_days() }}
 
-    from sales
+    from days
 
     inner join periods
-        on sales.sold_on = periods.date_day
+        on days.sold_on = periods.date_day
 
     inner join sellers
-        on sales.seller_key = sellers.seller_key
+        on days.seller_key = sellers.seller_key
 
     where sellers.channel is not null
 
     group by grouping sets (
-        (periods.period, sales.currency_code, sellers.channel, sellers.seller_id),
-        (periods.period, sales.currency_code, sellers.channel, sellers.seller_id, sales.channel)
+        (periods.period, days.currency_code, sellers.channel, sellers.seller_id),
+        (periods.period, days.currency_code, sellers.channel, sellers.seller_id, days.channel)
     )
 
 ),

@@ -19,28 +19,43 @@ dates as (
 
 ),
 
+days as (
+
+    select
+
+        sales.sold_on,
+        sales.channel,
+        sales.currency_code,
+        {{ sales_measures() }}
+
+    from sales
+
+    group by sales.sold_on, sales.channel, sales.currency_code
+
+),
+
 final as (
 
     select
 
         periods.period,
-        coalesce(sales.channel, 'all') as channel,
-        sales.currency_code,
+        coalesce(days.channel, 'all') as channel,
+        days.currency_code,
         dates.day_of_week,
         dates.day_name,
-        {{ sales_measures() }}
+        {{ sums_of_days() }}
 
-    from sales
+    from days
 
     inner join periods
-        on sales.sold_on = periods.date_day
+        on days.sold_on = periods.date_day
 
     inner join dates
-        on sales.sold_on = dates.date_day
+        on days.sold_on = dates.date_day
 
     group by grouping sets (
-        (periods.period, sales.currency_code, dates.day_of_week, dates.day_name),
-        (periods.period, sales.currency_code, dates.day_of_week, dates.day_name, sales.channel)
+        (periods.period, days.currency_code, dates.day_of_week, dates.day_name),
+        (periods.period, days.currency_code, dates.day_of_week, dates.day_name, days.channel)
     )
 
 )
