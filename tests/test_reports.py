@@ -367,6 +367,22 @@ def test_headline_numbers_are_read_with_their_units(reports: Path, visit) -> Non
     assert seen.page.locator("#shown").inner_text() == "1 June 2026 to 12 June 2026"
 
 
+def test_a_large_headline_number_is_not_broken(reports: Path, visit) -> None:
+    seen = visit(reports, "sales")
+    seen.drawn()
+    in_its_card = seen.page.locator(".exact:not(:empty)").evaluate_all(
+        """all => all.map(each => {
+            each.textContent = "8,775,890,838,910.03";
+            const text = document.createRange();
+            text.selectNodeContents(each);
+            const [line, ...others] = text.getClientRects();
+            const card = each.closest(".number").getBoundingClientRect();
+            return others.length === 0 && line.left > card.left && line.right < card.right;
+        })"""
+    )
+    assert in_its_card == [True] * 3
+
+
 def test_the_index_shows_what_the_pages_open_with(reports: Path, visit) -> None:
     cards = visit(reports, "index").page.locator(".card").all_inner_texts()
     for name, card in zip(PAGES, cards, strict=False):
