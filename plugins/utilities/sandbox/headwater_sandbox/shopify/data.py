@@ -54,16 +54,8 @@ from headwater_sandbox.shopify.documents import (
     variant_number,
     variants_of,
 )
-from headwater_sandbox.shopify.orders import (
-    HUGE,
-    LIFE,
-    Item,
-    basket_of,
-    buyer_of,
-    net_payment,
-    order_document,
-    terms,
-)
+from headwater_sandbox.shopify.orders import Item, basket_of, net_payment, order_document
+from headwater_sandbox.shopify.terms import LIFE, buyer_of, terms
 
 STREAMS = {
     "orders": "Order",
@@ -74,6 +66,7 @@ STREAMS = {
     "order_refunds": "refunds",
 }
 GUESTS = 12  # one order in so many is a guest's
+HUGE = 9_007_199_254_740_993_07  # a test order's price, of more digits than a double has
 
 Offers = Callable[[int, int], list[Item]]  # what there is of a product at a moment; prices in VND
 
