@@ -10,10 +10,20 @@
 {%- endmacro %}
 
 {#-
-    What `days` come to, which hold the measures of a day's lines. An order is of one day, so that its count adds up
-    too. Reports by period sum days: to tell apart the orders of all lines, for each kind of period, takes ten times as
+    The measures of `sales` for each day, channel and currency, and for each value of a key if one is named. Reports by
+    period sum these, as `days`: to tell apart the orders of all lines, for each kind of period, takes ten times as
     long.
 -#}
+{% macro days_of_sales(key=none) -%}
+    {%- set columns = ['sales.sold_on', 'sales.channel', 'sales.currency_code'] + (['sales.' ~ key] if key else []) -%}
+    select
+        {{ columns | join(', ') }},
+        {{ sales_measures() }}
+    from sales
+    group by {{ columns | join(', ') }}
+{%- endmacro %}
+
+{#- What `days` come to. An order is of one day, so that its count adds up too. -#}
 {% macro sums_of_days() -%}
     cast(sum(days.order_count) as int64) as order_count,
     cast(sum(days.quantity) as int64) as quantity,

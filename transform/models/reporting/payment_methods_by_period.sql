@@ -35,17 +35,7 @@ methods as (
 
 days as (
 
-    select
-
-        sales.sold_on,
-        sales.channel,
-        sales.currency_code,
-        sales.payment_key,
-        {{ sales_measures() }}
-
-    from sales
-
-    group by sales.sold_on, sales.channel, sales.currency_code, sales.payment_key
+    {{ days_of_sales('payment_key') }}
 
 ),
 

@@ -6,9 +6,9 @@ sales as (
 
 ),
 
-orders as (
+customers as (
 
-    select * from {{ ref('orders_by_person') }}
+    select * from {{ ref('customers_by_period') }}
 
 ),
 
@@ -20,16 +20,7 @@ periods as (
 
 days as (
 
-    select
-
-        sales.sold_on,
-        sales.channel,
-        sales.currency_code,
-        {{ sales_measures() }}
-
-    from sales
-
-    group by sales.sold_on, sales.channel, sales.currency_code
+    {{ days_of_sales() }}
 
 ),
 
@@ -54,21 +45,6 @@ totals as (
         (periods.period, periods.period_type, days.currency_code),
         (periods.period, periods.period_type, days.currency_code, days.channel)
     )
-
-),
-
--- Who bought on several days counts once.
-customers as (
-
-    select
-        periods.period,
-        orders.channel,
-        orders.currency_code,
-        count(distinct orders.person_key) as customer_count
-    from orders
-    inner join periods
-        on orders.sold_on = periods.date_day
-    group by periods.period, orders.channel, orders.currency_code
 
 ),
 

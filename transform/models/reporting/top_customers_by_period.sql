@@ -25,17 +25,7 @@ customers as (
 
 days as (
 
-    select
-
-        sales.sold_on,
-        sales.channel,
-        sales.currency_code,
-        sales.customer_key,
-        {{ sales_measures() }}
-
-    from sales
-
-    group by sales.sold_on, sales.channel, sales.currency_code, sales.customer_key
+    {{ days_of_sales('customer_key') }}
 
 ),
 

@@ -21,16 +21,7 @@ products as (
 
 days as (
 
-    select
-
-        sales.sold_on,
-        sales.currency_code,
-        sales.product_key,
-        {{ sales_measures() }}
-
-    from sales
-
-    group by sales.sold_on, sales.currency_code, sales.product_key
+    {{ days_of_sales('product_key') }}
 
 ),
 

@@ -21,17 +21,7 @@ sellers as (
 
 days as (
 
-    select
-
-        sales.sold_on,
-        sales.channel,
-        sales.currency_code,
-        sales.seller_key,
-        {{ sales_measures() }}
-
-    from sales
-
-    group by sales.sold_on, sales.channel, sales.currency_code, sales.seller_key
+    {{ days_of_sales('seller_key') }}
 
 ),
 

@@ -21,16 +21,7 @@ dates as (
 
 days as (
 
-    select
-
-        sales.sold_on,
-        sales.channel,
-        sales.currency_code,
-        {{ sales_measures() }}
-
-    from sales
-
-    group by sales.sold_on, sales.channel, sales.currency_code
+    {{ days_of_sales() }}
 
 ),
 
