@@ -71,7 +71,7 @@ class DuckDBWarehouse(Warehouse):
         self._connection.execute("set timezone = 'UTC'")
         # The order of rows is in _sdc_sequence; to keep it in storage as well costs memory.
         self._connection.execute("set preserve_insertion_order = false")
-        # To find that one does not pay takes a third of a load, and text is small without.
+        # To find that a dictionary does not pay takes a third of a load; text is small without.
         self._connection.execute("set disabled_compression_methods = 'dictionary'")
 
     def _open(
